@@ -1,0 +1,33 @@
+//! The exchange of one contact on one channel.
+
+use crate::{Channel, ChannelId, ConversationId, Message, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    pub id: ConversationId,
+    pub channel: Channel,
+    pub contact: Contact,
+    /// When its first message was sent.
+    pub created_at: Timestamp,
+    /// The one that arrived last, in either direction.
+    pub last_message: Message,
+    /// Messages of the contact that nobody has read.
+    pub unread_count: u64,
+}
+
+impl Conversation {
+    /// The same contact on the same channel is always the same conversation.
+    pub fn id_of(channel: ChannelId, source_conversation_id: &str) -> ConversationId {
+        ConversationId::derived(&channel.to_string(), source_conversation_id)
+    }
+}
+
+/// The person on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The contact's id at the source; web chat: the session's id.
+    pub source_id: String,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub avatar_url: Option<String>,
+}

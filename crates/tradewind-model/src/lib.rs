@@ -1,0 +1,27 @@
+//! The words of Tradewind and the rules that hold between them.
+//!
+//! Everything here is plain data: no I/O, no SQL, no HTTP, no async. The two things that a program
+//! cannot do without reaching outside, reading the clock and drawing random bits, are behind the
+//! traits [`Clock`] and [`Random`], so that a test owns both.
+
+mod channel;
+mod conversation;
+mod id;
+mod log;
+mod message;
+mod random;
+mod source;
+mod time;
+mod token;
+mod webhook;
+
+pub use channel::Channel;
+pub use conversation::{Contact, Conversation};
+pub use id::{ChannelId, ConversationId, Id, MessageId, SessionId, TokenId, WebhookId, kind};
+pub use log::{EntryKind, LogEntry, Sequence};
+pub use message::{Content, DeliveryState, Message, Sender, SenderType};
+pub use random::{OsRandom, Random, SeededRandom};
+pub use source::{Source, SourceNameError};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp, WireTime};
+pub use token::{Scope, Token};
+pub use webhook::{Webhook, WebhookStatus};

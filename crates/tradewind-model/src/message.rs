@@ -1,0 +1,73 @@
+//! One thing said.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChannelId, ConversationId, MessageId, Source, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub id: MessageId,
+    pub conversation_id: ConversationId,
+    pub channel_id: ChannelId,
+    pub source: Source,
+    /// The contact's id at the source: to whom a reply goes.
+    pub contact_source_id: String,
+    /// Place in the conversation by arrival: 1, 2, 3 … without a gap.
+    pub position: u64,
+    pub sender: Sender,
+    pub content: Content,
+    pub state: DeliveryState,
+    pub sent_at: Timestamp,
+}
+
+/// What was said. Stored as its JSON; keys that are absent there have their default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    #[serde(default)]
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// A contact's id at the source; for what the API sent, the id of the token that sent it.
+    pub id: String,
+    pub kind: SenderType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SenderType {
+    /// The person on the other side.
+    SourceContact,
+    /// Somebody on our side who wrote at the source itself, past Tradewind.
+    SourceUser,
+    /// A caller of `messages.send`.
+    AppUser,
+}
+
+impl SenderType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SourceContact => "source_contact",
+            Self::SourceUser => "source_user",
+            Self::AppUser => "app_user",
+        }
+    }
+}
+
+/// Whether the source has the message. It only moves away from `Pending`, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    Failed,
+}
+
+impl DeliveryState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}

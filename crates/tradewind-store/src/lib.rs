@@ -1,0 +1,170 @@
+//! The one door to durable state.
+//!
+//! [`Store`] is the seam: its verbs are the domain's, its promises are written on each verb, and one
+//! suite of tests holds them for every backend. SQLite stands behind it today; a second backend adds
+//! a module beside [`sqlite`] and a line in the suite.
+//!
+//! Three promises hold for every verb that writes. What it answered is durable: synced to disk before
+//! the call returns. It is atomic: a crash leaves all of it or none. And it is visible: a read that
+//! starts after the answer sees it.
+//!
+//! What never lives here: the API's JSON, and any decision about delivery.
+
+mod sqlite;
+mod types;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tradewind_model::{
+    Channel, ChannelId, Conversation, ConversationId, LogEntry, MessageId, Sequence, Token, Webhook, WebhookId,
+};
+
+pub use sqlite::{OpenError, SqliteStore};
+pub use types::{
+    Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
+    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Retention,
+    Settlement, Start, StoreError, Swept, TokenHash,
+};
+
+/// Messages, conversations and the log; channels, webhooks and tokens; where each consumer stands.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+    // --- the log -------------------------------------------------------------------------------
+
+    /// Stores a message, updates its conversation and appends its entry to the log, at once.
+    ///
+    /// The conversation is created by its first message if a source brought it ([`Origin::Source`]);
+    /// the API can only write to one that exists. A message with the id of a stored one, or with an
+    /// idempotency key that was used for the same request, changes nothing: [`Appended::Repeated`].
+    async fn append(&self, message: NewMessage) -> Result<Appended, StoreError>;
+
+    /// Records what became of a message that its source was asked to take, and appends the entry that
+    /// says so ([`tradewind_model::EntryKind::Sent`] or `SendFailed`). Only a pending message changes: the second call of
+    /// two answers `false` and appends nothing. `false` too when there is no such message.
+    async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError>;
+
+    /// Entries after `after` in log order, at most `limit` (1 to 10,000) and about `weight_max` bytes
+    /// of [`LogEntry::weight`], but at least one if there is one.
+    ///
+    /// Never skips an entry because its transaction commits later than one with a larger sequence.
+    async fn read_log(
+        &self,
+        after: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError>;
+
+    /// Entries of one conversation from `from` on (inclusive) up to and including `to`, in log order,
+    /// bounded as in [`Self::read_log`].
+    async fn read_lane(
+        &self,
+        conversation: ConversationId,
+        from: Sequence,
+        to: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError>;
+
+    /// The sequence of the newest entry, as it moves. A hint that wakes readers: the truth is what
+    /// [`Self::read_log`] returns.
+    fn head(&self) -> watch::Receiver<Sequence>;
+
+    // --- consumers -----------------------------------------------------------------------------
+
+    /// Where a consumer stands, creating it at `start` if it is new. A webhook's consumer is made and
+    /// moved by [`Self::subscribe`] and must exist: [`StoreError::NotFound`] otherwise.
+    async fn open_consumer(
+        &self,
+        consumer: &ConsumerId,
+        start: Start,
+    ) -> Result<ConsumerState, StoreError>;
+
+    /// Moves a consumer's cursor, and writes and releases held lanes, at once. `false`, and nothing is
+    /// written, when `progress.generation` is not the consumer's: it was restarted meanwhile.
+    /// The cursor never moves back.
+    async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError>;
+
+    // --- conversations -------------------------------------------------------------------------
+
+    /// Conversations, the one whose last message arrived latest first. `limit` is 1 to 1,000.
+    async fn list_conversations(
+        &self,
+        cursor: Option<ConversationCursor>,
+        limit: usize,
+    ) -> Result<Page<Conversation, ConversationCursor>, StoreError>;
+
+    async fn find_conversation(
+        &self,
+        id: ConversationId,
+    ) -> Result<Option<Conversation>, StoreError>;
+
+    /// Messages of a conversation, oldest first. `None`: there is no such conversation. `limit` is 1
+    /// to 1,000. [`MessageCursor::Newest`] asks for the last page.
+    async fn list_messages(
+        &self,
+        conversation: ConversationId,
+        cursor: Option<MessageCursor>,
+        limit: usize,
+    ) -> Result<Option<MessagePage>, StoreError>;
+
+    // --- channels ------------------------------------------------------------------------------
+
+    /// Connects a channel. One that is connected stays as it is and is returned; one that was
+    /// disconnected takes the new name, picture and token.
+    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError>;
+
+    /// Disconnects a channel and erases its token; its conversations stay.
+    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError>;
+
+    async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError>;
+
+    /// The connected channels, the one connected first first. Bounded by `limit`.
+    async fn list_channels(&self, limit: usize) -> Result<Vec<Channel>, StoreError>;
+
+    // --- webhooks ------------------------------------------------------------------------------
+
+    /// Creates a webhook, or replaces the url and headers of the one with this id, whose secret
+    /// stays. Subscribing one that is new or was unsubscribed starts it at the newest entry of the
+    /// log, with no held lanes and a new generation; updating a subscribed one leaves its place.
+    /// Returns it as stored.
+    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError>;
+
+    /// Unsubscribes, forgets the held lanes and starts a new generation, so that nothing that waits
+    /// is sent. `None`: there is no such webhook.
+    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    /// All webhooks, the oldest first. Bounded by `limit`.
+    async fn list_webhooks(&self, limit: usize) -> Result<Vec<Webhook>, StoreError>;
+
+    /// Counts changes of webhooks: a hint for whoever runs their deliveries.
+    fn webhooks_changed(&self) -> watch::Receiver<u64>;
+
+    // --- tokens and secrets --------------------------------------------------------------------
+
+    /// Keeps a token. Storing the same hash again replaces its name, scope and expiry.
+    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError>;
+
+    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError>;
+
+    /// Whether any token was ever stored.
+    async fn has_tokens(&self) -> Result<bool, StoreError>;
+
+    /// The installation's secret of this name; `fresh` becomes it if there is none yet.
+    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
+
+    // --- upkeep --------------------------------------------------------------------------------
+
+    /// Removes a bounded number of rows that are older than `retention` keeps. Entries of the log
+    /// that a subscribed consumer has not dealt with are removed too once they are that old, and
+    /// counted in [`Swept::undelivered`]. Call again while [`Swept::more`].
+    async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError>;
+
+    /// Writes and syncs one small row, so that whoever asks knows whether the store accepts writes.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+
+    /// Finishes the writes that wait and closes the files. Later calls fail with
+    /// [`StoreError::Closed`].
+    async fn close(&self);
+}

@@ -1,0 +1,213 @@
+//! What goes through the door: arguments and answers of the verbs of [`crate::Store`].
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use tradewind_model::{
+    ChannelId, Content, ConversationId, LogEntry, Message, MessageId, Sender, Sequence, Source,
+    Timestamp, WebhookId,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full or read-only, a sync failed, the database is away: nothing was written, and
+    /// the same call may succeed later.
+    #[error("the store cannot be reached or written now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the store is closed")]
+    Closed,
+    /// What a verb says must exist does not.
+    #[error("not found")]
+    NotFound,
+    /// What is stored is not what this program wrote, or a mistake in this program.
+    #[error("the store failed")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// SHA-256 of a token's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// A message to be stored.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    pub id: MessageId,
+    pub conversation_id: ConversationId,
+    pub origin: Origin,
+    pub sender: Sender,
+    pub content: Content,
+    pub sent_at: Timestamp,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Who brings a message, which decides its state and the kind of its entry.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A source: the message is delivered already, its entry is `Received`.
+    Source {
+        channel_id: ChannelId,
+        /// The contact's id at the source.
+        contact_source_id: String,
+    },
+    /// `messages.send`: the message is pending, its entry is `SendRequested`.
+    Api,
+}
+
+/// Makes a repeated request harmless.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// Whose key it is: keys of different callers never meet.
+    pub scope: String,
+    pub key: String,
+    /// SHA-256 of what the key was sent with.
+    pub request_hash: [u8; 32],
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    Stored(Message),
+    /// It was stored before: the message of that time, in its present state.
+    Repeated(Message),
+    /// The idempotency key was used for another request.
+    KeyReused,
+    ConversationNotFound,
+    ChannelNotFound,
+    ChannelDisconnected,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Sent,
+    Failed { reason: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    pub entries: Vec<LogEntry>,
+    /// Everything up to here was looked at; the next read goes on after it.
+    pub read_to: Sequence,
+    /// Whether the read stopped at its limits, so that there may be more right away.
+    pub more: bool,
+}
+
+/// Who reads the log on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConsumerId {
+    Webhook(WebhookId),
+    /// Carries replies to a source.
+    Source(Source),
+}
+
+impl fmt::Display for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook(id) => write!(f, "webhook:{id}"),
+            Self::Source(source) => write!(f, "source:{source}"),
+        }
+    }
+}
+
+/// Where a new consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Before the first entry that is still there.
+    Beginning,
+    /// After the newest entry.
+    Head,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerState {
+    /// Grows with every restart of the consumer from a new place.
+    pub generation: u64,
+    /// Every entry at or below it is dealt with, or its lane is held.
+    pub cursor: Sequence,
+    pub held: Vec<HeldLane>,
+}
+
+/// A lane that waits. One row, however many entries wait behind the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLane {
+    pub conversation_id: ConversationId,
+    /// The first entry of the lane that is not dealt with: all before it in the lane are.
+    pub first: Sequence,
+    /// Attempts of `first` that failed.
+    pub attempts: u32,
+    /// When `first` is tried again.
+    pub due_at: Timestamp,
+    /// The class of the last failure, such as `timeout`; empty when there was none.
+    pub error: String,
+}
+
+/// What changed in a consumer's state since it was last saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub consumer: ConsumerId,
+    pub generation: u64,
+    pub cursor: Sequence,
+    /// Lanes that are held now; a row of the same lane is replaced.
+    pub held: Vec<HeldLane>,
+    /// Lanes that are no longer held.
+    pub released: Vec<ConversationId>,
+}
+
+/// A page of a list, and where to go on from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, C> {
+    pub items: Vec<T>,
+    /// The page before this one, if there is any.
+    pub previous: Option<C>,
+    /// The page after this one, if there is any.
+    pub next: Option<C>,
+    /// Items in the whole list.
+    pub total: u64,
+}
+
+pub type MessagePage = Page<Message, MessageCursor>;
+
+/// A place in the list of conversations. The number grows with every message that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConversationCursor {
+    /// The page of those less recent than this.
+    Before(u64),
+    /// The page of those just more recent than this.
+    After(u64),
+}
+
+/// A place in the messages of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageCursor {
+    /// The page that starts with the message at this position.
+    From(u64),
+    /// The last page.
+    Newest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disconnected {
+    Done,
+    Already,
+    NotFound,
+}
+
+/// How long rows are kept. `None`: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries of the log, counted from when they were appended.
+    pub log: Option<SignedDuration>,
+    /// Messages, counted from when they were stored. Never shorter than `log`.
+    pub messages: Option<SignedDuration>,
+    /// Idempotency keys.
+    pub idempotency_keys: Option<SignedDuration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub log_entries: u64,
+    pub messages: u64,
+    pub idempotency_keys: u64,
+    /// Removed entries that a subscribed consumer had not dealt with: they were lost to retention.
+    pub undelivered: u64,
+    /// Whether there is more to remove.
+    pub more: bool,
+}
