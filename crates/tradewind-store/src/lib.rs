@@ -1,7 +1,7 @@
 //! The one door to durable state.
 //!
 //! [`Store`] is the seam: its verbs are the domain's, its promises are written on each verb, and one
-//! suite of tests holds them for every backend. SQLite stands behind it today; a second backend adds
+//! suite of tests holds them for every backend. `SQLite` stands behind it today; a second backend adds
 //! a module beside [`sqlite`] and a line in the suite.
 //!
 //! Three promises hold for every verb that writes. What it answered is durable: synced to disk before
@@ -16,14 +16,15 @@ mod types;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, LogEntry, MessageId, Sequence, Token, Webhook, WebhookId,
+    Channel, ChannelId, Conversation, ConversationId, MessageId, Sequence, Token, Webhook,
+    WebhookId,
 };
 
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
-    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Retention,
-    Settlement, Start, StoreError, Swept, TokenHash,
+    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Retention, Settlement,
+    Start, StoreError, Swept, TokenHash,
 };
 
 /// Messages, conversations and the log; channels, webhooks and tokens; where each consumer stands.
@@ -44,7 +45,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError>;
 
     /// Entries after `after` in log order, at most `limit` (1 to 10,000) and about `weight_max` bytes
-    /// of [`LogEntry::weight`], but at least one if there is one.
+    /// of [`tradewind_model::LogEntry::weight`], but at least one if there is one.
     ///
     /// Never skips an entry because its transaction commits later than one with a larger sequence.
     async fn read_log(

@@ -179,6 +179,8 @@ pub enum ConversationCursor {
 pub enum MessageCursor {
     /// The page that starts with the message at this position.
     From(u64),
+    /// The page that ends just before the message at this position.
+    Before(u64),
     /// The last page.
     Newest,
 }

@@ -1,0 +1,391 @@
+//! Decides to which addresses a connection may be made.
+//!
+//! A webhook's URL comes from a user, and a request from inside a network reaches what a request from
+//! outside does not. So every address is judged before a connection to it is made: literal ones here
+//! and when the URL is given, names when they resolve, and the connection goes to the very addresses
+//! that were judged. Redirects, the third way in, are not followed at all.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+/// Longest time that the lookup of a name may take.
+pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Longest URL, in bytes.
+const URL_BYTES_MAX: usize = 2_048;
+
+/// Kinds of addresses that no webhook reaches unless the operator allows it.
+const V4_FORBIDDEN: [(&str, &str); 17] = [
+    ("0.0.0.0/8", "unspecified"),
+    ("10.0.0.0/8", "private"),
+    ("100.64.0.0/10", "shared"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("172.16.0.0/12", "private"),
+    ("192.0.0.0/24", "reserved"),
+    ("192.0.2.0/24", "documentation"),
+    ("192.31.196.0/24", "reserved"),
+    ("192.52.193.0/24", "reserved"),
+    ("192.88.99.0/24", "reserved"),
+    ("192.168.0.0/16", "private"),
+    ("198.18.0.0/15", "benchmarking"),
+    ("198.51.100.0/24", "documentation"),
+    ("203.0.113.0/24", "documentation"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved"),
+];
+
+/// Of IPv6, only global unicast (2000::/3) is public at all, and of that not these.
+const V6_FORBIDDEN: [(&str, &str); 3] = [
+    ("2001::/23", "reserved"),
+    ("2001:db8::/32", "documentation"),
+    ("3fff::/20", "documentation"),
+];
+
+/// Which addresses may be connected to. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    allowed: Arc<[IpNet]>,
+}
+
+/// An address that must not be connected to, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    pub address: IpAddr,
+    pub kind: &'static str,
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, kind } = self;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        write!(
+            f,
+            "the {kind} address {address} is not open to webhooks; to permit it, start tradewind with --webhook-allow {address}/{bits}"
+        )
+    }
+}
+
+/// Why a host cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    #[error("{0}")]
+    Forbidden(Forbidden),
+    #[error("the host name has no address")]
+    Empty,
+    #[error("the host name could not be looked up")]
+    Failed(#[source] std::io::Error),
+    #[error("the lookup of the host name took longer than {} s", LOOKUP_MAX.as_secs())]
+    Timeout,
+}
+
+/// Why a text is no URL that events can be sent to. Fits after "url: ".
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error("must be an absolute URL such as https://example.com/hook")]
+    Syntax(#[from] url::ParseError),
+    #[error("must start with https:// or http://")]
+    Scheme,
+    #[error("must name a host")]
+    NoHost,
+    #[error("must not contain a user name or password: put credentials into `headers`")]
+    Credentials,
+    #[error("must be at most {URL_BYTES_MAX} bytes long")]
+    TooLong,
+    #[error("{0}")]
+    Forbidden(Forbidden),
+}
+
+impl Guard {
+    /// A guard that forbids all but public addresses and those in `allowed`.
+    pub fn new(allowed: &[IpNet]) -> Self {
+        Self {
+            allowed: allowed.into(),
+        }
+    }
+
+    /// # Errors
+    /// [`Forbidden`], unless the address is public or allowed.
+    pub fn judge(&self, address: IpAddr) -> Result<(), Forbidden> {
+        if self.is_allowed(address) {
+            return Ok(());
+        }
+        match forbidden_kind(address) {
+            None => Ok(()),
+            Some(kind) => Err(Forbidden { address, kind }),
+        }
+    }
+
+    /// Parses a URL and judges its host if that is an address. Names are judged when they resolve.
+    pub fn parse_url(&self, text: &str) -> Result<Url, UrlError> {
+        if text.len() > URL_BYTES_MAX {
+            return Err(UrlError::TooLong);
+        }
+        let url = Url::parse(text)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UrlError::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlError::Credentials);
+        }
+        if url.host().is_none() {
+            return Err(UrlError::NoHost);
+        }
+        self.judge_host(&url).map_err(UrlError::Forbidden)?;
+        Ok(url)
+    }
+
+    /// Judges the host of `url` if it is an address, as a client that resolves names never asks about
+    /// those.
+    pub fn judge_host(&self, url: &Url) -> Result<(), Forbidden> {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.judge(address.into()),
+            Some(Host::Ipv6(address)) => self.judge(address.into()),
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+
+    /// The addresses of a name that may be connected to.
+    ///
+    /// One forbidden address among them refuses the name as a whole, as a public name has no reason to
+    /// point inside; unless the operator allowed others of its addresses, which are then used alone.
+    pub async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, LookupError> {
+        let found = tokio::time::timeout(LOOKUP_MAX, tokio::net::lookup_host((host, 0)))
+            .await
+            .map_err(|_| LookupError::Timeout)?
+            .map_err(LookupError::Failed)?;
+        self.choose(found.collect())
+    }
+
+    fn choose(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, LookupError> {
+        if found.is_empty() {
+            return Err(LookupError::Empty);
+        }
+        let refused = found
+            .iter()
+            .find_map(|address| self.judge(address.ip()).err());
+        let Some(refused) = refused else {
+            return Ok(found);
+        };
+        let allowed = found
+            .into_iter()
+            .filter(|address| self.is_allowed(address.ip()));
+        let allowed: Vec<_> = allowed.collect();
+        if allowed.is_empty() {
+            Err(LookupError::Forbidden(refused))
+        } else {
+            Ok(allowed)
+        }
+    }
+
+    fn is_allowed(&self, address: IpAddr) -> bool {
+        let canonical = address.to_canonical();
+        self.allowed
+            .iter()
+            .any(|net| net.contains(&address) || net.contains(&canonical))
+    }
+}
+
+/// What `address` is, if it is not a public one.
+fn forbidden_kind(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => v4_kind(address),
+        IpAddr::V6(address) => v6_kind(address),
+    }
+}
+
+fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {
+    kind_in(&V4_FORBIDDEN, address.into())
+}
+
+fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
+    if let Some(embedded) = embedded_v4(address) {
+        return v4_kind(embedded);
+    }
+    if address.is_unspecified() {
+        return Some("unspecified");
+    }
+    if address.is_loopback() {
+        return Some("loopback");
+    }
+    match address.segments()[0] {
+        first if first & 0xe000 == 0x2000 => kind_in(&V6_FORBIDDEN, address.into()),
+        first if first & 0xfe00 == 0xfc00 => Some("private"),
+        first if first & 0xffc0 == 0xfe80 => Some("link-local"),
+        first if first & 0xffc0 == 0xfec0 => Some("private"),
+        first if first & 0xff00 == 0xff00 => Some("multicast"),
+        _ => Some("reserved"),
+    }
+}
+
+/// The IPv4 address that a packet to `address` would end at, for the ways of writing or carrying one
+/// inside IPv6: mapped, compatible, translated (RFC 2765), NAT64 (RFC 6052), 6to4 (RFC 3056) and
+/// ISATAP (RFC 5214).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = address.segments();
+    let v4 = |high: u16, low: u16| {
+        let [one, two] = high.to_be_bytes();
+        let [three, four] = low.to_be_bytes();
+        Some(Ipv4Addr::new(one, two, three, four))
+    };
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0] if g != 0 => v4(g, h),
+        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0x2002, high, low, ..] => v4(high, low),
+        [_, _, _, _, 0 | 0x200, 0x5efe] => v4(g, h),
+        _ => None,
+    }
+}
+
+fn kind_in(table: &[(&str, &'static str)], address: IpAddr) -> Option<&'static str> {
+    table.iter().find_map(|(net, kind)| {
+        let net: IpNet = net.parse().ok()?;
+        net.contains(&address).then_some(*kind)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, UrlError, V4_FORBIDDEN, V6_FORBIDDEN};
+    use ipnet::IpNet;
+    use std::net::SocketAddr;
+
+    fn refused(guard: &Guard, url: &str) -> bool {
+        matches!(guard.parse_url(url), Err(UrlError::Forbidden(_)))
+    }
+
+    #[test]
+    fn the_tables_are_networks() {
+        for (net, _) in V4_FORBIDDEN.iter().chain(&V6_FORBIDDEN) {
+            net.parse::<IpNet>().unwrap();
+        }
+    }
+
+    #[test]
+    fn addresses_inside_are_refused_however_they_are_written() {
+        let guard = Guard::default();
+        for host in [
+            "127.0.0.1",
+            "127.254.254.254",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "192.0.0.1",
+            "192.0.2.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "192.88.99.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "%31%32%37.0.0.1",
+            "[::]",
+            "[::1]",
+            "[fe80::1]",
+            "[fec0::1]",
+            "[fd00:ec2::254]",
+            "[ff02::1]",
+            "[2001:db8::1]",
+            "[3fff::1]",
+            "[100::1]",
+            "[5f00::1]",
+            "[2001::1]",
+            "[::ffff:127.0.0.1]",
+            "[::127.0.0.1]",
+            "[::ffff:0:7f00:1]",
+            "[2a00::5efe:7f00:1]",
+            "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::1]",
+            "[2002:7f00:1::]",
+        ] {
+            assert!(refused(&guard, &format!("http://{host}/hook")), "{host}");
+        }
+    }
+
+    #[test]
+    fn public_addresses_pass() {
+        let guard = Guard::default();
+        for host in [
+            "8.8.8.8",
+            "172.32.0.1",
+            "[2606:4700::1111]",
+            "[64:ff9b::808:808]",
+            "[::ffff:8.8.8.8]",
+            "example.com",
+        ] {
+            guard.parse_url(&format!("https://{host}/hook")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_url_is_http_with_a_host_and_no_credentials() {
+        let guard = Guard::default();
+        for bad in [
+            "",
+            "hook",
+            "file:///etc/passwd",
+            "gopher://example.com",
+            "ftp://example.com",
+            "unix:/run/x",
+            "http://",
+            "http://public@127.0.0.1",
+            "http://a:b@example.com",
+            "http://[fe80::1%25eth0]/",
+            &format!("http://example.com/{}", "a".repeat(2_048)),
+        ] {
+            assert!(guard.parse_url(bad).is_err(), "{bad}");
+        }
+        assert!(refused(&guard, "http://127.0.0.1#@example.com"));
+    }
+
+    #[test]
+    fn the_operator_can_allow_a_network() {
+        let guard = Guard::new(&["127.0.0.0/8".parse().unwrap()]);
+        for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]"] {
+            assert!(!refused(&guard, &format!("http://{host}/hook")), "{host}");
+        }
+        assert!(refused(&guard, "http://10.0.0.1/hook"));
+        let error = guard
+            .parse_url("http://10.0.0.1/hook")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--webhook-allow 10.0.0.1/32"), "{error}");
+    }
+
+    #[test]
+    fn one_forbidden_address_refuses_the_name() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let guard = Guard::default();
+        assert!(guard.choose(vec![]).is_err());
+        assert!(
+            guard
+                .choose(vec![at("8.8.8.8:0"), at("10.0.0.1:0")])
+                .is_err()
+        );
+        assert_eq!(guard.choose(vec![at("8.8.8.8:0")]).unwrap().len(), 1);
+        let guard = Guard::new(&["127.0.0.1/32".parse().unwrap()]);
+        assert_eq!(
+            guard
+                .choose(vec![at("[::1]:0"), at("127.0.0.1:0")])
+                .unwrap(),
+            [at("127.0.0.1:0")]
+        );
+    }
+}

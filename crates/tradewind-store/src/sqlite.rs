@@ -1,0 +1,296 @@
+//! The store in one `SQLite` database, in a directory of its own.
+//!
+//! Embedded and for one process. All writes go through one thread that commits them in groups
+//! ([`writer`]); reads have a few connections of their own ([`readers`]). The verbs are plain
+//! functions over a connection, one module a table or two; this file only sends them to the right
+//! side.
+
+mod append;
+mod channel;
+mod consumer;
+mod conversation;
+mod log;
+mod migrate;
+mod open;
+mod readers;
+mod row;
+mod sweep;
+mod token;
+mod webhook;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use rusqlite::ErrorCode;
+use tokio::sync::watch;
+use tradewind_model::{
+    Channel, ChannelId, Clock, Conversation, ConversationId, MessageId, Sequence, Token, Webhook,
+    WebhookId,
+};
+
+use crate::{
+    Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, LogPage, MessageCursor,
+    MessagePage, NewMessage, Page, Progress, Retention, Settlement, Start, Store, StoreError,
+    Swept, TokenHash,
+};
+use conversation::row_limit;
+use log::Room;
+use open::Directory;
+use readers::{READERS, Readers};
+use writer::Writer;
+
+pub use open::OpenError;
+
+/// The store in one `SQLite` database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Opens the database in `directory`, creating both if they are missing, and brings its schema up
+    /// to date. The directory is locked against other processes until the store is closed, or has
+    /// been dropped and the last of its writes is done.
+    ///
+    /// Blocks: it reads and writes files.
+    pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let directory = Directory::lock(directory)?;
+        let mut connection = directory.writer()?;
+        migrate::migrate(&mut connection, clock.now())?;
+        let head = log::head(&connection)?;
+        let readers = (0..READERS)
+            .map(|_| directory.reader())
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            readers: Readers::new(readers),
+            writer: Writer::start(connection, directory, head).map_err(OpenError::Thread)?,
+            clock,
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, message: NewMessage) -> Result<Appended, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer
+            .write(move |batch| append::append(batch, clock.now(), &message))
+            .await
+    }
+
+    async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer
+            .write(move |batch| append::settle(batch, clock.now(), message, &settlement))
+            .await
+    }
+
+    async fn read_log(
+        &self,
+        after: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError> {
+        let room = Room {
+            entries: limit,
+            weight: weight_max,
+        };
+        self.readers
+            .read(move |db| log::read_log(db, after, room))
+            .await
+    }
+
+    async fn read_lane(
+        &self,
+        conversation: ConversationId,
+        from: Sequence,
+        to: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError> {
+        let room = Room {
+            entries: limit,
+            weight: weight_max,
+        };
+        self.readers
+            .read(move |db| log::read_lane(db, conversation, &(from..=to), room))
+            .await
+    }
+
+    fn head(&self) -> watch::Receiver<Sequence> {
+        self.writer.signals().head.subscribe()
+    }
+
+    async fn open_consumer(
+        &self,
+        consumer: &ConsumerId,
+        start: Start,
+    ) -> Result<ConsumerState, StoreError> {
+        if let ConsumerId::Source(_) = consumer {
+            let id = consumer.clone();
+            self.writer
+                .write(move |batch| consumer::create_consumer(batch, &id, start))
+                .await?;
+        }
+        let id = consumer.clone();
+        self.readers
+            .read(move |db| consumer::find_consumer(db, &id)?.ok_or(StoreError::NotFound))
+            .await
+    }
+
+    async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |batch| consumer::save_progress(batch, &progress))
+            .await
+    }
+
+    async fn list_conversations(
+        &self,
+        cursor: Option<ConversationCursor>,
+        limit: usize,
+    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
+        self.readers
+            .read(move |db| conversation::list_conversations(db, cursor, limit))
+            .await
+    }
+
+    async fn find_conversation(
+        &self,
+        id: ConversationId,
+    ) -> Result<Option<Conversation>, StoreError> {
+        self.readers
+            .read(move |db| conversation::find_conversation(db, id))
+            .await
+    }
+
+    async fn list_messages(
+        &self,
+        conversation: ConversationId,
+        cursor: Option<MessageCursor>,
+        limit: usize,
+    ) -> Result<Option<MessagePage>, StoreError> {
+        self.readers
+            .read(move |db| conversation::list_messages(db, conversation, cursor, limit))
+            .await
+    }
+
+    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
+        self.writer
+            .write(move |batch| channel::connect_channel(batch, &channel))
+            .await
+    }
+
+    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError> {
+        self.writer
+            .write(move |batch| channel::disconnect_channel(batch, id))
+            .await
+    }
+
+    async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError> {
+        self.readers
+            .read(move |db| channel::find_channel(db, id))
+            .await
+    }
+
+    async fn list_channels(&self, limit: usize) -> Result<Vec<Channel>, StoreError> {
+        self.readers
+            .read(move |db| channel::list_channels(db, row_limit(limit)))
+            .await
+    }
+
+    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError> {
+        self.writer
+            .write(move |batch| webhook::subscribe(batch, &webhook))
+            .await
+    }
+
+    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.writer
+            .write(move |batch| webhook::unsubscribe(batch, id))
+            .await
+    }
+
+    async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.readers
+            .read(move |db| webhook::find_webhook(db, id))
+            .await
+    }
+
+    async fn list_webhooks(&self, limit: usize) -> Result<Vec<Webhook>, StoreError> {
+        self.readers
+            .read(move |db| webhook::list_webhooks(db, row_limit(limit)))
+            .await
+    }
+
+    fn webhooks_changed(&self) -> watch::Receiver<u64> {
+        self.writer.signals().webhooks_changed.subscribe()
+    }
+
+    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError> {
+        self.writer
+            .write(move |batch| token::put_token(batch, &token, hash))
+            .await
+    }
+
+    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
+        self.readers
+            .read(move |db| token::find_token(db, hash))
+            .await
+    }
+
+    async fn has_tokens(&self) -> Result<bool, StoreError> {
+        self.readers.read(|db| token::has_tokens(db)).await
+    }
+
+    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |batch| token::secret(batch, &name, fresh))
+            .await
+    }
+
+    async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
+        let (clock, retention) = (Arc::clone(&self.clock), *retention);
+        self.writer
+            .write(move |batch| sweep::sweep(batch, clock.now(), &retention))
+            .await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|batch| {
+                batch
+                    .prepare_cached(
+                        "-- check_writable
+                         UPDATE counter SET checks = checks + 1",
+                    )?
+                    .execute([])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy,
+            ) => Self::Unavailable(error.into()),
+            _ => Self::Broken(error.into()),
+        }
+    }
+}

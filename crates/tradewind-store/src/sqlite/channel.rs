@@ -1,0 +1,93 @@
+//! Connected accounts.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use tradewind_model::{Channel, ChannelId};
+
+use super::row::get;
+use crate::{Disconnected, StoreError};
+
+/// The columns that [`channel`] reads, of `channel h`.
+macro_rules! channel_columns {
+    () => {
+        "h.id, h.source, h.source_channel_id, h.name, h.image_url, h.token, h.connected"
+    };
+}
+pub(super) use channel_columns;
+
+/// How many columns [`channel_columns`] names.
+pub(super) const CHANNEL_WIDTH: usize = 7;
+
+/// Reads a channel whose columns begin at `first`.
+pub(super) fn channel(row: &Row<'_>, first: usize) -> rusqlite::Result<Channel> {
+    Ok(Channel {
+        id: get(row, first)?,
+        source: get(row, first + 1)?,
+        source_channel_id: row.get(first + 2)?,
+        name: row.get(first + 3)?,
+        image_url: row.get(first + 4)?,
+        token: row.get(first + 5)?,
+        connected: row.get(first + 6)?,
+    })
+}
+
+pub(super) fn connect_channel(db: &Connection, new: &Channel) -> Result<Channel, StoreError> {
+    db.prepare_cached(
+        "-- connect_channel
+         INSERT INTO channel (id, source, source_channel_id, name, image_url, token, connected)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, TRUE)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, image_url = excluded.image_url,
+             token = excluded.token, connected = TRUE
+         WHERE NOT connected",
+    )?
+    .execute(params![
+        new.id.uuid(),
+        new.source.name(),
+        new.source_channel_id,
+        new.name,
+        new.image_url,
+        new.token,
+    ])?;
+    find_channel(db, new.id)?.ok_or(StoreError::NotFound)
+}
+
+pub(super) fn disconnect_channel(
+    db: &Connection,
+    id: ChannelId,
+) -> Result<Disconnected, StoreError> {
+    let Some(channel) = find_channel(db, id)? else {
+        return Ok(Disconnected::NotFound);
+    };
+    if !channel.connected {
+        return Ok(Disconnected::Already);
+    }
+    db.prepare_cached(
+        "-- disconnect_channel
+         UPDATE channel SET connected = FALSE, token = NULL WHERE id = ?1",
+    )?
+    .execute([id.uuid()])?;
+    Ok(Disconnected::Done)
+}
+
+pub(super) fn find_channel(db: &Connection, id: ChannelId) -> Result<Option<Channel>, StoreError> {
+    let found = db
+        .prepare_cached(concat!(
+            "-- find_channel\n SELECT ",
+            channel_columns!(),
+            " FROM channel h WHERE h.id = ?1"
+        ))?
+        .query_row([id.uuid()], |row| channel(row, 0))
+        .optional()?;
+    Ok(found)
+}
+
+pub(super) fn list_channels(db: &Connection, limit: i64) -> Result<Vec<Channel>, StoreError> {
+    let channels = db
+        .prepare_cached(concat!(
+            "-- list_channels\n SELECT ",
+            channel_columns!(),
+            " FROM channel h WHERE h.connected ORDER BY h.row LIMIT ?1"
+        ))?
+        .query_map([limit], |row| channel(row, 0))?
+        .collect::<Result<_, _>>()?;
+    Ok(channels)
+}

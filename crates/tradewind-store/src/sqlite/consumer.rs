@@ -1,0 +1,179 @@
+//! Where each consumer stands: its cursor and its held lanes.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use tradewind_model::Sequence;
+
+use super::{
+    log,
+    row::{get, integer},
+};
+use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError};
+
+pub(super) fn find_consumer(
+    db: &Connection,
+    id: &ConsumerId,
+) -> Result<Option<ConsumerState>, StoreError> {
+    let found = db
+        .prepare_cached(
+            "-- find_consumer
+             SELECT row, generation, cursor FROM consumer WHERE id = ?1",
+        )?
+        .query_row([id.to_string()], |row| {
+            Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
+        })
+        .optional()?;
+    let Some((row, generation, cursor)) = found else {
+        return Ok(None);
+    };
+    Ok(Some(ConsumerState {
+        generation,
+        cursor,
+        held: held_lanes(db, row)?,
+    }))
+}
+
+/// Creates a source's consumer, unless it exists.
+pub(super) fn create_consumer(
+    db: &Connection,
+    id: &ConsumerId,
+    start: Start,
+) -> Result<(), StoreError> {
+    let cursor = match start {
+        Start::Beginning => oldest(db)?.previous(),
+        Start::Head => log::head(db)?,
+    };
+    db.prepare_cached(
+        "-- create_consumer
+         INSERT INTO consumer (id, generation, cursor) VALUES (?1, 1, ?2)
+         ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute((id.to_string(), integer(cursor.0)))?;
+    Ok(())
+}
+
+/// Starts a consumer at the newest entry, in a new generation and with no held lanes. Returns its row.
+pub(super) fn restart(db: &Connection, id: &ConsumerId) -> Result<i64, StoreError> {
+    let row = db
+        .prepare_cached(
+            "-- restart
+             INSERT INTO consumer (id, generation, cursor) VALUES (?1, 1, ?2)
+             ON CONFLICT (id) DO UPDATE SET generation = generation + 1, cursor = excluded.cursor
+             RETURNING row",
+        )?
+        .query_row((id.to_string(), integer(log::head(db)?.0)), |row| {
+            row.get(0)
+        })?;
+    release_all(db, row)?;
+    Ok(row)
+}
+
+/// Ends a consumer's generation and forgets its held lanes.
+pub(super) fn stop(db: &Connection, row: i64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "-- stop
+         UPDATE consumer SET generation = generation + 1 WHERE row = ?1",
+    )?
+    .execute([row])?;
+    release_all(db, row)
+}
+
+pub(super) fn save_progress(db: &Connection, progress: &Progress) -> Result<bool, StoreError> {
+    let row = db
+        .prepare_cached(
+            "-- save_progress
+             UPDATE consumer SET cursor = MAX(cursor, ?3) WHERE id = ?1 AND generation = ?2
+             RETURNING row",
+        )?
+        .query_row(
+            (
+                progress.consumer.to_string(),
+                integer(progress.generation),
+                integer(progress.cursor.0),
+            ),
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    for conversation in &progress.released {
+        db.prepare_cached(
+            "-- save_progress
+             DELETE FROM held_lane WHERE consumer_row = ?1
+                 AND conversation_row = (SELECT row FROM conversation WHERE id = ?2)",
+        )?
+        .execute((row, conversation.uuid()))?;
+    }
+    for lane in &progress.held {
+        hold(db, row, lane)?;
+    }
+    Ok(true)
+}
+
+fn hold(db: &Connection, consumer_row: i64, lane: &HeldLane) -> Result<(), StoreError> {
+    let written = db
+        .prepare_cached(
+            "-- hold
+             INSERT OR REPLACE INTO held_lane
+                 (consumer_row, conversation_row, first_sequence, attempts, due_at_ms, error)
+             SELECT ?1, row, ?3, ?4, ?5, ?6 FROM conversation WHERE id = ?2",
+        )?
+        .execute((
+            consumer_row,
+            lane.conversation_id.uuid(),
+            integer(lane.first.0),
+            lane.attempts,
+            lane.due_at.as_millisecond(),
+            &lane.error,
+        ))?;
+    if written == 0 {
+        return Err(StoreError::NotFound);
+    }
+    Ok(())
+}
+
+fn held_lanes(db: &Connection, consumer_row: i64) -> Result<Vec<HeldLane>, StoreError> {
+    let lanes = db
+        .prepare_cached(
+            "-- held_lanes
+             SELECT c.id, l.first_sequence, l.attempts, l.due_at_ms, l.error
+             FROM held_lane l JOIN conversation c ON c.row = l.conversation_row
+             WHERE l.consumer_row = ?1
+             ORDER BY l.conversation_row",
+        )?
+        .query_map([consumer_row], |row| {
+            Ok(HeldLane {
+                conversation_id: get(row, 0)?,
+                first: get(row, 1)?,
+                attempts: row.get(2)?,
+                due_at: get(row, 3)?,
+                error: row.get(4)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(lanes)
+}
+
+fn release_all(db: &Connection, consumer_row: i64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "-- release_all
+         DELETE FROM held_lane WHERE consumer_row = ?1",
+    )?
+    .execute([consumer_row])?;
+    Ok(())
+}
+
+/// The oldest entry that is still there, or the one that comes next.
+pub(super) fn oldest(db: &Connection) -> rusqlite::Result<Sequence> {
+    let oldest = db
+        .prepare_cached(
+            "-- oldest
+             SELECT sequence FROM log ORDER BY sequence LIMIT 1",
+        )?
+        .query_row([], |row| get(row, 0))
+        .optional()?;
+    match oldest {
+        Some(oldest) => Ok(oldest),
+        None => Ok(log::head(db)?.next()),
+    }
+}

@@ -1,0 +1,222 @@
+//! Lists of conversations and of their messages.
+//!
+//! Pages are cut along indexes and totals are kept or computed from positions, so that a page costs
+//! the same whether there are ten conversations or a million.
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use tradewind_model::{Contact, Conversation, ConversationId, Message};
+
+use super::{
+    channel::{CHANNEL_WIDTH, channel, channel_columns},
+    row::{MESSAGE_WIDTH, get, integer, message, message_columns},
+};
+use crate::{ConversationCursor, MessageCursor, MessagePage, Page, StoreError};
+
+/// Items one page holds at most, whatever the caller asks for.
+pub(super) const PAGE_MAX: usize = 1_000;
+
+/// The columns that [`conversation`] reads.
+macro_rules! conversation_columns {
+    () => {
+        concat!(
+            message_columns!(),
+            ", ",
+            channel_columns!(),
+            ", c.created_at_ms, c.contact_first_name, c.contact_last_name, c.contact_avatar_url, \
+             c.unread_count, c.last_message_row"
+        )
+    };
+}
+
+/// A conversation and its place in the list.
+type Placed = (u64, Conversation);
+
+pub(super) fn list_conversations(
+    db: &Connection,
+    cursor: Option<ConversationCursor>,
+    limit: usize,
+) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let placed = match cursor {
+        None => conversations_before(db, u64::MAX, limit)?,
+        Some(ConversationCursor::Before(place)) => conversations_before(db, place, limit)?,
+        Some(ConversationCursor::After(place)) => conversations_after(db, place, limit)?,
+    };
+    // Everything above the first of these places, and below the second, is on other pages.
+    let (newest, oldest) = match (&placed[..], cursor) {
+        ([first, .., last], _) => (first.0, last.0),
+        ([only], _) => (only.0, only.0),
+        ([], Some(ConversationCursor::Before(place))) => (place.saturating_sub(1), 0),
+        ([], Some(ConversationCursor::After(place))) => (u64::MAX, place.saturating_add(1)),
+        ([], None) => (u64::MAX, 0),
+    };
+    let (above, below, total) = around(db, newest, oldest)?;
+    Ok(Page {
+        items: placed.into_iter().map(|(_, item)| item).collect(),
+        previous: above.then_some(ConversationCursor::After(newest)),
+        next: below.then_some(ConversationCursor::Before(oldest)),
+        total,
+    })
+}
+
+pub(super) fn find_conversation(
+    db: &Connection,
+    id: ConversationId,
+) -> Result<Option<Conversation>, StoreError> {
+    let found = db
+        .prepare_cached(concat!(
+            "-- find_conversation\n SELECT ",
+            conversation_columns!(),
+            " FROM conversation c
+              JOIN message m ON m.row = c.last_message_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE c.id = ?1"
+        ))?
+        .query_row([id.uuid()], conversation)
+        .optional()?;
+    Ok(found.map(|(_, conversation)| conversation))
+}
+
+pub(super) fn list_messages(
+    db: &Connection,
+    id: ConversationId,
+    cursor: Option<MessageCursor>,
+    limit: usize,
+) -> Result<Option<MessagePage>, StoreError> {
+    let limit = u64::try_from(limit.clamp(1, PAGE_MAX)).unwrap_or(u64::MAX);
+    let Some((row, first, last)) = positions(db, id)? else {
+        return Ok(None);
+    };
+    // The page is [from, to), cut to what is there.
+    let end = last.saturating_add(1);
+    let (from, to) = match cursor {
+        None => (first, first.saturating_add(limit)),
+        Some(MessageCursor::From(position)) => (position, position.saturating_add(limit)),
+        Some(MessageCursor::Before(position)) => (position.saturating_sub(limit), position),
+        Some(MessageCursor::Newest) => (end.saturating_sub(limit), end),
+    };
+    let (from, to) = (from.clamp(first, end), to.clamp(first, end));
+    Ok(Some(Page {
+        items: messages(db, row, from, to)?,
+        previous: (from > first).then_some(MessageCursor::Before(from)),
+        next: (to < end).then_some(MessageCursor::From(to)),
+        total: end - first,
+    }))
+}
+
+fn conversations_before(
+    db: &Connection,
+    place: u64,
+    limit: usize,
+) -> Result<Vec<Placed>, StoreError> {
+    let found = db
+        .prepare_cached(concat!(
+            "-- conversations_before\n SELECT ",
+            conversation_columns!(),
+            " FROM conversation c
+              JOIN message m ON m.row = c.last_message_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE c.last_message_row < ?1
+              ORDER BY c.last_message_row DESC LIMIT ?2"
+        ))?
+        .query_map((integer(place), row_limit(limit)), conversation)?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Those just above `place`, in the order of the list: the highest first.
+fn conversations_after(
+    db: &Connection,
+    place: u64,
+    limit: usize,
+) -> Result<Vec<Placed>, StoreError> {
+    let mut found = db
+        .prepare_cached(concat!(
+            "-- conversations_after\n SELECT ",
+            conversation_columns!(),
+            " FROM conversation c
+              JOIN message m ON m.row = c.last_message_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE c.last_message_row > ?1
+              ORDER BY c.last_message_row LIMIT ?2"
+        ))?
+        .query_map((integer(place), row_limit(limit)), conversation)?
+        .collect::<Result<Vec<_>, _>>()?;
+    found.reverse();
+    Ok(found)
+}
+
+/// Whether there are conversations above `newest` and below `oldest`, and how many there are in all.
+fn around(db: &Connection, newest: u64, oldest: u64) -> rusqlite::Result<(bool, bool, u64)> {
+    db.prepare_cached(
+        "-- around
+         SELECT EXISTS (SELECT 1 FROM conversation WHERE last_message_row > ?1),
+             EXISTS (SELECT 1 FROM conversation WHERE last_message_row < ?2),
+             conversations
+         FROM counter",
+    )?
+    .query_row((integer(newest), integer(oldest)), |row| {
+        Ok((row.get(0)?, row.get(1)?, get(row, 2)?))
+    })
+}
+
+/// The row of a conversation and the positions of its first message still there and of its last.
+fn positions(db: &Connection, id: ConversationId) -> rusqlite::Result<Option<(i64, u64, u64)>> {
+    db.prepare_cached(
+        "-- positions
+         SELECT c.row,
+             (SELECT m.position FROM message m WHERE m.conversation_row = c.row
+              ORDER BY m.position LIMIT 1),
+             c.message_count
+         FROM conversation c WHERE c.id = ?1",
+    )?
+    .query_row([id.uuid()], |row| {
+        Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
+    })
+    .optional()
+}
+
+fn messages(
+    db: &Connection,
+    conversation_row: i64,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Message>, StoreError> {
+    let messages = db
+        .prepare_cached(concat!(
+            "-- messages\n SELECT ",
+            message_columns!(),
+            " FROM message m
+              JOIN conversation c ON c.row = m.conversation_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE m.conversation_row = ?1 AND m.position >= ?2 AND m.position < ?3
+              ORDER BY m.position"
+        ))?
+        .query_map((conversation_row, integer(from), integer(to)), message)?
+        .collect::<Result<_, _>>()?;
+    Ok(messages)
+}
+
+fn conversation(row: &Row<'_>) -> rusqlite::Result<Placed> {
+    let own = MESSAGE_WIDTH + CHANNEL_WIDTH;
+    let last_message = message(row)?;
+    let conversation = Conversation {
+        id: last_message.conversation_id,
+        channel: channel(row, MESSAGE_WIDTH)?,
+        contact: Contact {
+            source_id: last_message.contact_source_id.clone(),
+            first_name: row.get(own + 1)?,
+            last_name: row.get(own + 2)?,
+            avatar_url: row.get(own + 3)?,
+        },
+        created_at: get(row, own)?,
+        last_message,
+        unread_count: get(row, own + 4)?,
+    };
+    Ok((get(row, own + 5)?, conversation))
+}
+
+/// A limit as SQL takes it.
+pub(super) fn row_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

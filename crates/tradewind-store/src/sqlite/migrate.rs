@@ -1,0 +1,119 @@
+//! Brings the schema of a database up to this program's.
+//!
+//! Forward only: each migration runs once, in a transaction, and is recorded with the checksum of its
+//! text. A released migration is never edited; a database that knows more migrations than this
+//! program is left alone.
+
+use rusqlite::{Connection, TransactionBehavior};
+use sha2::{Digest as _, Sha256};
+use tradewind_model::Timestamp;
+
+use super::{open::OpenError, row};
+
+/// The migrations, in order. The first has number 1.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+
+pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
+    run(connection, MIGRATIONS, now)
+}
+
+fn run(connection: &mut Connection, migrations: &[&str], now: Timestamp) -> Result<(), OpenError> {
+    connection.execute_batch(
+        "-- migrate
+         CREATE TABLE IF NOT EXISTS migration (
+             number INTEGER PRIMARY KEY,
+             checksum BLOB NOT NULL,
+             applied_at_ms INTEGER NOT NULL
+         ) STRICT",
+    )?;
+    let applied = applied(connection)?;
+    let known = migrations.len();
+    if applied.len() > known {
+        let found = applied.len();
+        return Err(OpenError::NewerSchema { found, known });
+    }
+    for (number, sql) in (1_u64..).zip(migrations) {
+        let checksum: [u8; 32] = Sha256::digest(sql).into();
+        match applied.iter().find(|(known, _)| *known == number) {
+            Some((_, recorded)) if *recorded == checksum => {}
+            Some(_) => return Err(OpenError::ChangedMigration { number }),
+            None => apply(connection, number, sql, checksum, now)?,
+        }
+    }
+    Ok(())
+}
+
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u64, [u8; 32])>> {
+    connection
+        .prepare("SELECT number, checksum FROM migration ORDER BY number")?
+        .query_map([], |row| Ok((row::get(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn apply(
+    connection: &mut Connection,
+    number: u64,
+    sql: &str,
+    checksum: [u8; 32],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(sql)?;
+    tx.execute(
+        "-- apply
+         INSERT INTO migration (number, checksum, applied_at_ms) VALUES (?1, ?2, ?3)",
+        (row::integer(number), checksum, now.as_millisecond()),
+    )?;
+    tx.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use tradewind_model::Timestamp;
+
+    use super::run;
+
+    const FIRST: &str = "CREATE TABLE a (x INTEGER) STRICT";
+    const SECOND: &str = "CREATE TABLE b (x INTEGER) STRICT";
+
+    fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), String> {
+        run(connection, migrations, Timestamp::UNIX_EPOCH).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_migration_runs_once_and_in_order() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST]).unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        connection
+            .execute("INSERT INTO b (x) VALUES (1)", [])
+            .unwrap();
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let broken = "CREATE TABLE b (x INTEGER) STRICT; CREATE TABLE a (x INTEGER) STRICT";
+        migrate(&mut connection, &[FIRST]).unwrap();
+        migrate(&mut connection, &[FIRST, broken]).unwrap_err();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+    }
+
+    #[test]
+    fn a_migration_that_was_edited_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST]).unwrap();
+        let error = migrate(&mut connection, &[SECOND]).unwrap_err();
+        assert!(error.contains("migration 1"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        let error = migrate(&mut connection, &[FIRST]).unwrap_err();
+        assert!(error.contains("newer"), "{error}");
+    }
+}

@@ -1,0 +1,102 @@
+//! The connections that read.
+//!
+//! In WAL mode a reader sees what was committed when its transaction began and neither waits for the
+//! writer nor holds it up. Each read is one transaction, so that its statements agree.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, Transaction};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task,
+};
+
+use crate::StoreError;
+
+/// Reads at the same time. Each holds a thread and a page cache; more would not make two cores faster.
+pub(super) const READERS: u32 = 4;
+
+#[derive(Clone)]
+pub(super) struct Readers(Arc<Pool>);
+
+struct Pool {
+    idle: Mutex<Vec<Connection>>,
+    /// As many permits as there are idle connections.
+    permits: Arc<Semaphore>,
+}
+
+/// A connection that goes back to the pool when dropped, even by a panic.
+struct Lent {
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+    /// Dropped after `connection` is back.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Readers {
+    pub(super) fn new(connections: Vec<Connection>) -> Self {
+        Self(Arc::new(Pool {
+            permits: Arc::new(Semaphore::new(connections.len())),
+            idle: Mutex::new(connections),
+        }))
+    }
+
+    /// Runs `read` in a transaction on a thread that may block. Waits while all connections are lent.
+    ///
+    /// Cancel safety: when the caller goes away, the read runs to its end and is forgotten.
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.0.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let mut lent = Lent {
+            connection: self.0.idle().pop(),
+            pool: Arc::clone(&self.0),
+            _permit: permit,
+        };
+        let reading = task::spawn_blocking(move || {
+            let connection = lent.connection.as_mut().ok_or(StoreError::Closed)?;
+            read(&connection.transaction()?)
+        });
+        match reading.await {
+            Ok(value) => value,
+            Err(error) if error.is_cancelled() => Err(StoreError::Closed),
+            Err(error) => Err(StoreError::Broken(error.into())),
+        }
+    }
+
+    /// Refuses further reads, waits for those that run and closes the connections.
+    pub(super) async fn close(&self) {
+        // An error says that somebody closed before us and waited.
+        if let Ok(all) = self.0.permits.acquire_many(READERS).await {
+            self.0.permits.close();
+            drop(all);
+            self.0.idle().clear();
+        }
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.pool.idle().extend(self.connection.take());
+    }
+}

@@ -1,0 +1,209 @@
+//! How values of the model are written in columns, and read back.
+//!
+//! A number that is not what this program writes is an error of the row that holds it, never a
+//! default: the codes below are part of the schema and may be added to, not changed.
+
+use rusqlite::{
+    Row,
+    types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
+};
+use serde::de::DeserializeOwned;
+use tradewind_model::{
+    Content, DeliveryState, EntryKind, Id, Message, Scope, Sender, SenderType, Sequence, Source,
+    Timestamp,
+};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// The columns that [`message`] reads, of `message m`, `conversation c` and `channel h`.
+macro_rules! message_columns {
+    () => {
+        "m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id, \
+         m.content, m.state, m.sent_at_ms"
+    };
+}
+pub(super) use message_columns;
+
+/// How many columns [`message_columns`] names: a query's own columns follow them.
+pub(super) const MESSAGE_WIDTH: usize = 11;
+
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: get(row, 0)?,
+        conversation_id: get(row, 1)?,
+        channel_id: get(row, 2)?,
+        source: get(row, 3)?,
+        contact_source_id: row.get(4)?,
+        position: get(row, 5)?,
+        sender: Sender {
+            kind: get(row, 6)?,
+            id: row.get(7)?,
+        },
+        content: get::<Json<Content>>(row, 8)?.0,
+        state: get(row, 9)?,
+        sent_at: get(row, 10)?,
+    })
+}
+
+/// Reads column `index` as a `T`.
+pub(super) fn get<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+where
+    Column<T>: FromSql,
+{
+    row.get(index).map(Column::into_inner)
+}
+
+/// An unsigned number as a column holds it. Those beyond `i64::MAX` only come from callers who ask for
+/// a place that does not exist; the largest place does not exist either.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Broken(error.into()))
+}
+
+/// A value of an enumeration, which a column holds as a small number.
+pub(super) trait Coded: Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn code(self) -> i64;
+}
+
+impl Coded for SenderType {
+    const ALL: &'static [Self] = &[Self::SourceContact, Self::SourceUser, Self::AppUser];
+
+    fn code(self) -> i64 {
+        match self {
+            Self::SourceContact => 0,
+            Self::SourceUser => 1,
+            Self::AppUser => 2,
+        }
+    }
+}
+
+impl Coded for DeliveryState {
+    const ALL: &'static [Self] = &[Self::Pending, Self::Delivered, Self::Failed];
+
+    fn code(self) -> i64 {
+        match self {
+            Self::Pending => 0,
+            Self::Delivered => 1,
+            Self::Failed => 2,
+        }
+    }
+}
+
+impl Coded for EntryKind {
+    const ALL: &'static [Self] = &[
+        Self::Received,
+        Self::SendRequested,
+        Self::Sent,
+        Self::SendFailed,
+    ];
+
+    fn code(self) -> i64 {
+        match self {
+            Self::Received => 0,
+            Self::SendRequested => 1,
+            Self::Sent => 2,
+            Self::SendFailed => 3,
+        }
+    }
+}
+
+impl Coded for Scope {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn code(self) -> i64 {
+        match self {
+            Self::Read => 0,
+            Self::Agent => 1,
+            Self::Admin => 2,
+        }
+    }
+}
+
+/// A value on its way out of a column.
+pub(super) struct Column<T>(T);
+
+impl<T> Column<T> {
+    pub(super) fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A value that its column holds as JSON.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Coded> FromSql for Column<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let code = value.as_i64()?;
+        let known = T::ALL.iter().find(|known| known.code() == code);
+        known
+            .map(|known| Self(*known))
+            .ok_or(FromSqlError::OutOfRange(code))
+    }
+}
+
+impl FromSql for Column<u64> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        u64::try_from(number)
+            .map(Self)
+            .map_err(|_| FromSqlError::OutOfRange(number))
+    }
+}
+
+impl FromSql for Column<Sequence> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Column::column_result(value).map(|Column(number)| Self(Sequence(number)))
+    }
+}
+
+impl FromSql for Column<Timestamp> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Timestamp::from_millisecond(value.as_i64()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}
+
+impl<K> FromSql for Column<Id<K>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Uuid::column_result(value).map(|uuid| Self(Id::from_uuid(uuid)))
+    }
+}
+
+impl FromSql for Column<Source> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Source::parse(value.as_str()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Column<Json<T>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?)
+            .map(|value| Self(Json(value)))
+            .map_err(FromSqlError::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coded, DeliveryState, EntryKind, Scope, SenderType};
+
+    #[test]
+    fn every_code_stands_for_one_value() {
+        fn codes<T: Coded>() -> Vec<i64> {
+            T::ALL.iter().map(|value| value.code()).collect()
+        }
+        assert_eq!(codes::<SenderType>(), [0, 1, 2]);
+        assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
+        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3]);
+        assert_eq!(codes::<Scope>(), [0, 1, 2]);
+    }
+}

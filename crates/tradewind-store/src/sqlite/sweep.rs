@@ -1,0 +1,216 @@
+//! Removes what retention no longer keeps, a bounded number of rows a call.
+//!
+//! From the oldest on, and never out of order: the log loses a prefix, and so does every
+//! conversation, which is why a list of messages can tell its total from two positions.
+
+use rusqlite::Connection;
+use tradewind_model::{Sequence, Timestamp};
+
+use super::{
+    consumer,
+    row::{get, integer},
+};
+use crate::{Retention, StoreError, Swept};
+
+/// Rows of each kind one sweep removes at most: other writes wait meanwhile.
+const SWEEP_MAX: u32 = 2_000;
+
+/// A message that is old enough to go.
+struct Old {
+    row: i64,
+    conversation_row: i64,
+    position: i64,
+}
+
+pub(super) fn sweep(
+    db: &Connection,
+    now: Timestamp,
+    retention: &Retention,
+) -> Result<Swept, StoreError> {
+    let cutoff = |kept: jiff::SignedDuration| {
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        now.as_millisecond().saturating_sub(kept_ms)
+    };
+    let mut swept = Swept::default();
+    if let Some(kept) = retention.log {
+        sweep_log(db, cutoff(kept), &mut swept)?;
+    }
+    if let Some(kept) = retention.messages {
+        sweep_messages(db, cutoff(kept), &mut swept)?;
+    }
+    if let Some(kept) = retention.idempotency_keys {
+        sweep_keys(db, cutoff(kept), &mut swept)?;
+    }
+    Ok(swept)
+}
+
+fn sweep_log(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {
+    let Some(last) = last_old_entry(db, cutoff_ms)? else {
+        return Ok(());
+    };
+    swept.undelivered = undelivered(db, last)?;
+    let removed = db
+        .prepare_cached(
+            "-- sweep_log
+             DELETE FROM log WHERE sequence <= ?1",
+        )?
+        .execute([integer(last.0)])?;
+    move_held_lanes(db, last)?;
+    swept.log_entries = rows(removed);
+    swept.more |= swept.log_entries >= u64::from(SWEEP_MAX);
+    Ok(())
+}
+
+/// The last of the oldest entries that are all older than the cutoff.
+fn last_old_entry(db: &Connection, cutoff_ms: i64) -> rusqlite::Result<Option<Sequence>> {
+    let mut statement = db.prepare_cached(
+        "-- last_old_entry
+         SELECT sequence, at_ms FROM log ORDER BY sequence LIMIT ?1",
+    )?;
+    let mut entries = statement.query([SWEEP_MAX])?;
+    let mut last = None;
+    while let Some(row) = entries.next()? {
+        if row.get::<_, i64>(1)? >= cutoff_ms {
+            break;
+        }
+        last = Some(get(row, 0)?);
+    }
+    Ok(last)
+}
+
+/// Entries up to `last` that some subscribed consumer has not dealt with: they are beyond its cursor,
+/// or wait in a lane that it holds.
+fn undelivered(db: &Connection, last: Sequence) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "-- undelivered
+         SELECT COUNT(*) FROM log l
+         WHERE l.sequence <= ?1 AND EXISTS (
+             SELECT 1 FROM consumer u
+             LEFT JOIN webhook w ON w.consumer_row = u.row
+             LEFT JOIN held_lane n
+                 ON n.consumer_row = u.row AND n.conversation_row = l.conversation_row
+             WHERE w.subscribed IS NOT FALSE
+                 AND (u.cursor < l.sequence OR n.first_sequence <= l.sequence))",
+    )?
+    .query_row([integer(last.0)], |row| get(row, 0))
+}
+
+/// Held lanes whose first entry was removed go on with their next entry, as if it were their first;
+/// those that have none left are released.
+fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "-- move_held_lanes
+         DELETE FROM held_lane WHERE first_sequence <= ?1 AND NOT EXISTS (
+             SELECT 1 FROM log l
+             WHERE l.conversation_row = held_lane.conversation_row AND l.sequence > ?1)",
+    )?
+    .execute([integer(last.0)])?;
+    db.prepare_cached(
+        "-- move_held_lanes
+         UPDATE held_lane
+         SET attempts = 0, first_sequence = (
+             SELECT l.sequence FROM log l
+             WHERE l.conversation_row = held_lane.conversation_row AND l.sequence > ?1
+             ORDER BY l.sequence LIMIT 1)
+         WHERE first_sequence <= ?1",
+    )?
+    .execute([integer(last.0)])?;
+    Ok(())
+}
+
+fn sweep_messages(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {
+    let oldest = consumer::oldest(db)?;
+    let old = old_messages(db, cutoff_ms, oldest)?;
+    let mut swept_to = None;
+    for message in &old {
+        // The one before it may have been left as the last of its conversation. An entry about that
+        // one can be younger: then the sweep waits here, so that no gap comes about.
+        if referred(db, message, oldest)? {
+            break;
+        }
+        swept.messages += remove_up_to(db, message)?;
+        swept_to = Some(message.row);
+    }
+    if let Some(row) = swept_to {
+        db.prepare_cached(
+            "-- sweep_messages
+             UPDATE counter SET swept_message_row = ?1",
+        )?
+        .execute([row])?;
+        swept.more |= rows(old.len()) >= u64::from(SWEEP_MAX);
+    }
+    Ok(())
+}
+
+/// The oldest messages that were not swept yet, as far as all are older than the cutoff and no entry
+/// from `oldest` on is about them.
+fn old_messages(db: &Connection, cutoff_ms: i64, oldest: Sequence) -> Result<Vec<Old>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "-- old_messages
+         SELECT row, conversation_row, position, stored_at_ms, last_sequence FROM message
+         WHERE row > (SELECT swept_message_row FROM counter)
+         ORDER BY row LIMIT ?1",
+    )?;
+    let mut messages = statement.query([SWEEP_MAX])?;
+    let mut old = Vec::new();
+    while let Some(row) = messages.next()? {
+        let last_sequence: Sequence = get(row, 4)?;
+        if row.get::<_, i64>(3)? >= cutoff_ms || last_sequence >= oldest {
+            break;
+        }
+        old.push(Old {
+            row: row.get(0)?,
+            conversation_row: row.get(1)?,
+            position: row.get(2)?,
+        });
+    }
+    Ok(old)
+}
+
+/// Whether an entry from `oldest` on is about `message` or one before it in its conversation.
+fn referred(db: &Connection, message: &Old, oldest: Sequence) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "-- referred
+         SELECT EXISTS (
+             SELECT 1 FROM message
+             WHERE conversation_row = ?1 AND position <= ?2 AND last_sequence >= ?3)",
+    )?
+    .query_row(
+        (
+            message.conversation_row,
+            message.position,
+            integer(oldest.0),
+        ),
+        |row| row.get(0),
+    )
+}
+
+/// Removes `message` and what is before it in its conversation, but not a conversation's last message.
+fn remove_up_to(db: &Connection, message: &Old) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "-- remove_up_to
+         DELETE FROM message
+         WHERE conversation_row = ?1 AND position <= ?2
+             AND row <> (SELECT last_message_row FROM conversation WHERE row = ?1)",
+    )?
+    .execute((message.conversation_row, message.position))
+    .map(rows)
+}
+
+fn sweep_keys(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {
+    let removed = db
+        .prepare_cached(
+            "-- sweep_keys
+             DELETE FROM idempotency WHERE (scope, key) IN (
+                 SELECT scope, key FROM idempotency WHERE created_at_ms < ?1
+                 ORDER BY created_at_ms LIMIT ?2)",
+        )?
+        .execute((cutoff_ms, SWEEP_MAX))?;
+    swept.idempotency_keys = rows(removed);
+    swept.more |= swept.idempotency_keys >= u64::from(SWEEP_MAX);
+    Ok(())
+}
+
+fn rows(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,239 @@
+//! Where a consumer stands: cursor, generation, held lanes.
+
+use tradewind_model::{ConversationId, Sequence};
+use tradewind_store::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError};
+use uuid::Uuid;
+
+use crate::world::{World, at, held, progress, source_consumer, webhook_id};
+
+conformance![
+    a_new_consumer_starts_where_it_is_told_to,
+    a_consumer_that_exists_stays_where_it_is,
+    consumers_do_not_meet,
+    a_consumer_of_no_webhook_is_not_found,
+    a_cursor_moves_forward_only,
+    progress_of_an_old_generation_is_refused_whole,
+    progress_of_nobody_is_refused,
+    a_held_lane_is_kept_until_it_is_released,
+    a_held_lane_is_replaced_by_its_next_state,
+    a_lane_that_was_released_and_held_again_is_held,
+    releasing_a_lane_that_is_not_held_changes_nothing,
+    a_lane_of_no_conversation_is_refused_with_all_else,
+    many_lanes_are_held_at_once,
+    where_a_consumer_stands_survives_a_restart,
+];
+
+/// A conversation with one entry each, for each contact.
+async fn conversations(world: &World, contacts: &[&str]) -> Vec<ConversationId> {
+    let site = world.connect("site").await;
+    let mut ids = Vec::new();
+    for contact in contacts {
+        ids.push(world.receive(&site, contact, "hello").await.conversation_id);
+    }
+    ids
+}
+
+async fn save(world: &World, progress: Progress) -> bool {
+    world.store.save_progress(progress).await.unwrap()
+}
+
+async fn a_new_consumer_starts_where_it_is_told_to(world: World) {
+    conversations(&world, &["ada", "ben"]).await;
+    let head = *world.store.head().borrow();
+    let [first, second] = ["first", "second"].map(consumer);
+
+    let beginning = world
+        .store
+        .open_consumer(&first, Start::Beginning)
+        .await
+        .unwrap();
+    let end = world
+        .store
+        .open_consumer(&second, Start::Head)
+        .await
+        .unwrap();
+
+    assert_eq!((beginning.cursor, end.cursor), (Sequence::START, head));
+    assert_eq!(beginning.held, []);
+}
+
+fn consumer(source: &str) -> ConsumerId {
+    ConsumerId::Source(tradewind_model::Source::parse(source).unwrap())
+}
+
+async fn a_consumer_that_exists_stays_where_it_is(world: World) {
+    conversations(&world, &["ada", "ben"]).await;
+    let id = source_consumer();
+    let opened = world.open_consumer(&id).await;
+    assert!(save(&world, progress(&id, opened.generation, Sequence(1))).await);
+
+    let again = world.store.open_consumer(&id, Start::Head).await.unwrap();
+
+    let expected = ConsumerState {
+        cursor: Sequence(1),
+        ..opened
+    };
+    assert_eq!(again, expected);
+}
+
+async fn consumers_do_not_meet(world: World) {
+    let lanes = conversations(&world, &["ada", "ben"]).await;
+    let [first, second] = ["first", "second"].map(consumer);
+    let opened = world.open_consumer(&first).await;
+    let untouched = world.open_consumer(&second).await;
+
+    let mut moved = progress(&first, opened.generation, Sequence(2));
+    moved.held = vec![held(lanes[0], Sequence(1))];
+    assert!(save(&world, moved).await);
+
+    assert_eq!(world.open_consumer(&second).await, untouched);
+}
+
+async fn a_consumer_of_no_webhook_is_not_found(world: World) {
+    let nobody = ConsumerId::Webhook(webhook_id(1));
+    let error = world
+        .store
+        .open_consumer(&nobody, Start::Head)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NotFound), "{error:?}");
+}
+
+async fn a_cursor_moves_forward_only(world: World) {
+    conversations(&world, &["ada", "ben", "cay"]).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    for (saved, expected) in [(2, 2), (1, 2), (2, 2), (3, 3), (0, 3)] {
+        assert!(save(&world, progress(&id, generation, Sequence(saved))).await);
+        assert_eq!(world.open_consumer(&id).await.cursor, Sequence(expected));
+    }
+}
+
+async fn progress_of_an_old_generation_is_refused_whole(world: World) {
+    let lanes = conversations(&world, &["ada", "ben"]).await;
+    let id = source_consumer();
+    let before = world.open_consumer(&id).await;
+    for generation in [before.generation + 1, before.generation - 1] {
+        let mut stale = progress(&id, generation, Sequence(2));
+        stale.held = vec![held(lanes[0], Sequence(1))];
+        assert!(!save(&world, stale).await);
+    }
+    assert_eq!(world.open_consumer(&id).await, before);
+}
+
+async fn progress_of_nobody_is_refused(world: World) {
+    assert!(!save(&world, progress(&source_consumer(), 1, Sequence(1))).await);
+}
+
+async fn a_held_lane_is_kept_until_it_is_released(world: World) {
+    let lanes = conversations(&world, &["ada", "ben"]).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    let mut holding = progress(&id, generation, Sequence(2));
+    holding.held = vec![held(lanes[0], Sequence(1)), held(lanes[1], Sequence(2))];
+    assert!(save(&world, holding.clone()).await);
+    assert_eq!(world.open_consumer(&id).await.held, holding.held);
+
+    let mut releasing = progress(&id, generation, Sequence(2));
+    releasing.released = vec![lanes[0]];
+    assert!(save(&world, releasing).await);
+
+    assert_eq!(world.open_consumer(&id).await.held, holding.held[1..]);
+}
+
+async fn a_held_lane_is_replaced_by_its_next_state(world: World) {
+    let lanes = conversations(&world, &["ada", "ben"]).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    let later = HeldLane {
+        conversation_id: lanes[0],
+        first: Sequence(2),
+        attempts: 0,
+        due_at: at(3_600),
+        error: String::new(),
+    };
+    for lane in [held(lanes[0], Sequence(1)), later] {
+        let mut holding = progress(&id, generation, Sequence(2));
+        holding.held = vec![lane.clone()];
+        assert!(save(&world, holding).await);
+        assert_eq!(world.open_consumer(&id).await.held, [lane]);
+    }
+}
+
+async fn a_lane_that_was_released_and_held_again_is_held(world: World) {
+    let lanes = conversations(&world, &["ada"]).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    let mut both = progress(&id, generation, Sequence(1));
+    both.released = lanes.clone();
+    both.held = vec![held(lanes[0], Sequence(1))];
+    assert!(save(&world, both.clone()).await);
+    assert_eq!(world.open_consumer(&id).await.held, both.held);
+}
+
+async fn releasing_a_lane_that_is_not_held_changes_nothing(world: World) {
+    let id = source_consumer();
+    let before = world.open_consumer(&id).await;
+    let mut releasing = progress(&id, before.generation, Sequence::START);
+    releasing.released = vec![ConversationId::from_uuid(Uuid::from_u128(7))];
+    assert!(save(&world, releasing).await);
+    assert_eq!(world.open_consumer(&id).await, before);
+}
+
+async fn a_lane_of_no_conversation_is_refused_with_all_else(world: World) {
+    let lanes = conversations(&world, &["ada"]).await;
+    let id = source_consumer();
+    let before = world.open_consumer(&id).await;
+    let nobody = ConversationId::from_uuid(Uuid::from_u128(7));
+    let mut holding = progress(&id, before.generation, Sequence(1));
+    holding.held = vec![held(lanes[0], Sequence(1)), held(nobody, Sequence(1))];
+
+    let error = world.store.save_progress(holding).await.unwrap_err();
+
+    assert!(matches!(error, StoreError::NotFound), "{error:?}");
+    assert_eq!(world.open_consumer(&id).await, before);
+}
+
+async fn many_lanes_are_held_at_once(world: World) {
+    let contacts: Vec<String> = (0..500).map(|n| n.to_string()).collect();
+    let contacts: Vec<&str> = contacts.iter().map(String::as_str).collect();
+    let site = world.connect("site").await;
+    let messages = contacts.iter().map(|it| world.incoming(&site, it, "hello"));
+    world.append_at_once(messages.collect()).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    let mut holding = progress(&id, generation, Sequence(500));
+    for entry in world.log().await {
+        holding
+            .held
+            .push(held(entry.message.conversation_id, entry.sequence));
+    }
+    assert!(save(&world, holding.clone()).await);
+
+    let mut found = world.open_consumer(&id).await.held;
+
+    found.sort_by_key(|lane| lane.first);
+    assert_eq!(found, holding.held);
+    let mut releasing = progress(&id, generation, Sequence(500));
+    releasing.released = found.iter().map(|lane| lane.conversation_id).collect();
+    assert!(save(&world, releasing).await);
+    assert_eq!(world.open_consumer(&id).await.held, []);
+}
+
+async fn where_a_consumer_stands_survives_a_restart(mut world: World) {
+    let lanes = conversations(&world, &["ada", "ben"]).await;
+    let id = source_consumer();
+    let generation = world.open_consumer(&id).await.generation;
+    let mut holding = progress(&id, generation, Sequence(2));
+    holding.held = vec![held(lanes[1], Sequence(2))];
+    assert!(save(&world, holding.clone()).await);
+
+    world.reopen().await;
+
+    let expected = ConsumerState {
+        generation,
+        cursor: Sequence(2),
+        held: holding.held,
+    };
+    assert_eq!(world.open_consumer(&id).await, expected);
+}

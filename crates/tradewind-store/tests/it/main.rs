@@ -1,0 +1,36 @@
+//! The promises of `Store`, held against every backend.
+//!
+//! A case is a function over a [`world::World`] and does not know what it runs on. [`conformance`]
+//! makes it a test of every backend; a case that is not listed there is dead code, which the compiler
+//! reports. What only one backend promises is in the module named after it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+/// Makes each case a test of every backend.
+macro_rules! conformance {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::world::World::new(crate::sqlite::Sqlite::new())).await;
+                }
+            )+
+        }
+    };
+}
+
+mod append;
+mod channel;
+mod consumer;
+mod conversation;
+mod idempotency;
+mod log;
+mod message;
+mod retention;
+mod settle;
+mod sqlite;
+mod token;
+mod upkeep;
+mod webhook;
+mod world;

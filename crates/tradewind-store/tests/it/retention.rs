@@ -1,0 +1,454 @@
+//! Retention: what a sweep removes, what it must leave, and what it owns up to.
+
+use jiff::SignedDuration;
+use tradewind_model::{Conversation, ConversationId, Sequence, Webhook, WebhookStatus};
+use tradewind_store::{
+    Appended, ConsumerId, ConsumerState, MessageCursor, Retention, Settlement, Start, Swept,
+};
+use uuid::Uuid;
+
+use crate::world::{
+    World, channel, held, key, progress, sequences, source_consumer, texts, webhook_id,
+};
+
+conformance![
+    a_sweep_without_retention_removes_nothing,
+    entries_go_when_they_are_old_and_not_before,
+    a_sequence_is_not_used_again_after_everything_was_swept,
+    positions_go_on_after_everything_was_swept,
+    a_consumer_begins_at_the_oldest_entry_left,
+    a_sweep_is_bounded_and_says_that_there_is_more,
+    messages_go_when_they_are_old_and_the_log_has_lost_them,
+    a_conversation_keeps_its_last_message,
+    a_message_that_was_left_as_the_last_goes_with_the_next,
+    a_message_the_log_still_speaks_of_stays,
+    messages_never_have_a_gap,
+    a_message_settled_late_waits_for_its_entry,
+    the_pages_of_a_swept_conversation_start_at_what_is_left,
+    idempotency_keys_go_when_they_are_old,
+    a_key_whose_message_was_swept_is_a_new_key,
+    entries_beyond_a_cursor_are_counted_as_undelivered,
+    entries_of_held_lanes_are_counted_as_undelivered,
+    an_entry_two_consumers_missed_is_counted_once,
+    unsubscribed_webhooks_miss_nothing,
+    a_held_lane_goes_on_with_what_is_left_of_it,
+    a_held_lane_with_nothing_left_is_released,
+    a_held_lane_that_begins_later_stays,
+    what_was_swept_stays_so_after_a_restart,
+];
+
+/// Keeps only the log short.
+const LOG: Retention = Retention {
+    log: Some(SignedDuration::from_secs(100)),
+    messages: None,
+    idempotency_keys: None,
+};
+
+const ALL: Retention = Retention {
+    log: Some(SignedDuration::from_secs(100)),
+    messages: Some(SignedDuration::from_secs(1_000)),
+    idempotency_keys: Some(SignedDuration::from_secs(100)),
+};
+
+async fn sweep(world: &World, retention: &Retention) -> Swept {
+    let swept = world.store.sweep(retention).await.unwrap();
+    assert!(!swept.more, "{swept:?}");
+    swept
+}
+
+/// Messages of `contact`, `seconds` apart.
+async fn say(world: &World, contact: &str, text: &[&str], seconds: u64) {
+    let site = world.connect("site").await;
+    for text in text {
+        world.receive(&site, contact, text).await;
+        world.advance(seconds);
+    }
+}
+
+/// The conversation of `contact`.
+fn of(contact: &str) -> ConversationId {
+    Conversation::id_of(channel("site").id, contact)
+}
+
+async fn subscribe(world: &World, number: u128) -> ConsumerId {
+    let webhook = Webhook {
+        id: webhook_id(number),
+        url: "https://example.org/".to_owned(),
+        headers: vec![],
+        status: WebhookStatus::Subscribed,
+        api_secret: Uuid::from_u128(number),
+    };
+    world.store.subscribe(webhook).await.unwrap();
+    ConsumerId::Webhook(webhook_id(number))
+}
+
+/// Moves a consumer's cursor and holds lanes, each from an entry on.
+async fn stand(
+    world: &World,
+    consumer: &ConsumerId,
+    cursor: u64,
+    lanes: &[(ConversationId, u64)],
+) -> ConsumerState {
+    let generation = world.open_consumer(consumer).await.generation;
+    let mut moved = progress(consumer, generation, Sequence(cursor));
+    moved.held = lanes
+        .iter()
+        .map(|(id, first)| held(*id, Sequence(*first)))
+        .collect();
+    assert!(world.store.save_progress(moved).await.unwrap());
+    world.open_consumer(consumer).await
+}
+
+async fn a_sweep_without_retention_removes_nothing(world: World) {
+    say(&world, "ada", &["1", "2"], 1_000_000).await;
+    let nothing = Retention {
+        log: None,
+        messages: None,
+        idempotency_keys: None,
+    };
+    assert_eq!(sweep(&world, &nothing).await, Swept::default());
+    assert_eq!(world.log().await.len(), 2);
+}
+
+async fn entries_go_when_they_are_old_and_not_before(world: World) {
+    say(&world, "ada", &["0", "40", "80"], 40).await;
+    // It is 120 now: only the first is more than 100 old.
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.messages), (1, 0));
+    assert_eq!(sequences(&world.log().await), [2, 3]);
+
+    world.advance(20);
+    assert_eq!(sweep(&world, &LOG).await, Swept::default());
+    world.advance(1);
+    assert_eq!(sweep(&world, &LOG).await.log_entries, 1);
+}
+
+async fn a_sequence_is_not_used_again_after_everything_was_swept(mut world: World) {
+    say(&world, "ada", &["1", "2", "3"], 1_000).await;
+    assert_eq!(sweep(&world, &LOG).await.log_entries, 3);
+    assert_eq!(world.log().await, []);
+
+    world.reopen().await;
+
+    assert_eq!(*world.store.head().borrow(), Sequence(3));
+    let page = world.read(Sequence::START, 10).await;
+    assert_eq!((page.entries, page.read_to), (vec![], Sequence(3)));
+    say(&world, "ada", &["4"], 0).await;
+    assert_eq!(sequences(&world.log().await), [4]);
+    assert_eq!(*world.store.head().borrow(), Sequence(4));
+}
+
+async fn positions_go_on_after_everything_was_swept(mut world: World) {
+    say(&world, "ada", &["1", "2", "3"], 10_000).await;
+    let ada = of("ada");
+    sweep(&world, &ALL).await;
+    world.reopen().await;
+
+    say(&world, "ada", &["4"], 0).await;
+
+    let lane = world.lane(ada).await;
+    assert_eq!((lane[0].position, lane[0].message.position), (4, 4));
+}
+
+async fn a_consumer_begins_at_the_oldest_entry_left(world: World) {
+    say(&world, "ada", &["0", "40", "80"], 40).await;
+    sweep(&world, &LOG).await;
+    assert_eq!(
+        world.open_consumer(&source_consumer()).await.cursor,
+        Sequence(1)
+    );
+
+    world.advance(1_000);
+    sweep(&world, &LOG).await;
+    let shop = ConsumerId::Source(tradewind_model::Source::parse("shop").unwrap());
+    let state = world
+        .store
+        .open_consumer(&shop, Start::Beginning)
+        .await
+        .unwrap();
+    assert_eq!(state.cursor, Sequence(3));
+}
+
+async fn a_sweep_is_bounded_and_says_that_there_is_more(world: World) {
+    const MESSAGES: usize = 12_000;
+    const BOUND: u64 = 5_000;
+
+    let site = world.connect("site").await;
+    let messages: Vec<_> = (0..MESSAGES)
+        .map(|n| {
+            let mut new = world.incoming(&site, &(n % 10).to_string(), "hello");
+            new.idempotency = Some(key("agent", &n.to_string(), 1));
+            new
+        })
+        .collect();
+    world.append_at_once(messages).await;
+    world.advance(10_000);
+
+    let mut total = Swept::default();
+    loop {
+        let swept = world.store.sweep(&ALL).await.unwrap();
+        assert!(swept.log_entries <= BOUND && swept.messages <= BOUND);
+        assert!(swept.idempotency_keys <= BOUND);
+        total.log_entries += swept.log_entries;
+        total.messages += swept.messages;
+        total.idempotency_keys += swept.idempotency_keys;
+        if !swept.more {
+            break;
+        }
+    }
+
+    assert_eq!(
+        (total.log_entries, total.idempotency_keys),
+        (12_000, 12_000)
+    );
+    assert_eq!(total.messages, 12_000 - 10);
+}
+
+async fn messages_go_when_they_are_old_and_the_log_has_lost_them(world: World) {
+    say(&world, "ada", &["0", "400", "800"], 400).await;
+    let ada = of("ada");
+    // It is 1,200 now: the first message is more than 1,000 old, the log has lost all.
+    let swept = sweep(&world, &ALL).await;
+    assert_eq!((swept.log_entries, swept.messages), (3, 1));
+    assert_eq!(texts(&world.messages(ada).await), ["400", "800"]);
+}
+
+async fn a_conversation_keeps_its_last_message(world: World) {
+    say(&world, "ada", &["1", "2"], 1).await;
+    let ada = of("ada");
+    say(&world, "ben", &["only"], 10_000).await;
+    let ben = of("ben");
+
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    assert_eq!(sweep(&world, &ALL).await.messages, 0);
+
+    assert_eq!(world.find(ada).await.last_message.content.text, "2");
+    assert_eq!(texts(&world.messages(ben).await), ["only"]);
+    let page = world.store.list_conversations(None, 10).await.unwrap();
+    assert_eq!((page.items.len(), page.total), (2, 2));
+}
+
+async fn a_message_that_was_left_as_the_last_goes_with_the_next(world: World) {
+    say(&world, "ada", &["1"], 10_000).await;
+    let ada = of("ada");
+    assert_eq!(sweep(&world, &ALL).await.messages, 0);
+    say(&world, "ada", &["2"], 10_000).await;
+
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+
+    assert_eq!(texts(&world.messages(ada).await), ["2"]);
+}
+
+async fn a_message_the_log_still_speaks_of_stays(world: World) {
+    say(&world, "ada", &["1", "2", "3"], 10_000).await;
+    let ada = of("ada");
+    let messages_only = Retention { log: None, ..ALL };
+    assert_eq!(sweep(&world, &messages_only).await.messages, 0);
+    assert_eq!(world.messages(ada).await.len(), 3);
+    assert_eq!(world.log().await.len(), 3);
+}
+
+async fn messages_never_have_a_gap(world: World) {
+    let site = world.connect("site").await;
+    let ada = Conversation::id_of(site.id, "ada");
+    for n in 0..40_u64 {
+        world
+            .receive(&site, ["ada", "ben"][usize::from(n % 7 == 6)], "hello")
+            .await;
+        if n % 3 == 0 {
+            let sent = world.send(ada, "hi").await;
+            if n % 2 == 0 {
+                world.advance(90 * (n % 13));
+                world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+            }
+        }
+        world.advance(n * 11 % 97);
+        sweep(&world, &ALL).await;
+
+        let page = world.store.list_messages(ada, None, 1_000).await.unwrap();
+        let Some(page) = page else { continue };
+        let positions: Vec<u64> = page.items.iter().map(|it| it.position).collect();
+        assert!(
+            positions.windows(2).all(|two| two[0] + 1 == two[1]),
+            "{positions:?}"
+        );
+        assert_eq!(page.total, u64::try_from(positions.len()).unwrap());
+        let in_log = world.lane(ada).await;
+        let known = |id| page.items.iter().any(|message| message.id == id);
+        assert!(in_log.iter().all(|entry| known(entry.message.id)));
+    }
+}
+
+async fn a_message_settled_late_waits_for_its_entry(world: World) {
+    say(&world, "ada", &["1"], 0).await;
+    let ada = of("ada");
+    let sent = world.send(ada, "2").await;
+    say(&world, "ada", &["3"], 10_000).await;
+    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+
+    // Its newest entry is young: the message stays, and so does what comes after it.
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    assert_eq!(texts(&world.messages(ada).await), ["2", "3"]);
+    assert_eq!(world.log().await[0].message.id, sent.id);
+
+    world.advance(101);
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    assert_eq!(texts(&world.messages(ada).await), ["3"]);
+}
+
+async fn the_pages_of_a_swept_conversation_start_at_what_is_left(world: World) {
+    say(&world, "ada", &["1", "2", "3", "4", "5"], 300).await;
+    let ada = of("ada");
+    // It is 1,500 now: those of 0 and 300 go.
+    assert_eq!(sweep(&world, &ALL).await.messages, 2);
+
+    let list = |cursor| world.store.list_messages(ada, cursor, 2);
+    let first = list(None).await.unwrap().unwrap();
+    assert_eq!(texts(&first.items), ["3", "4"]);
+    assert_eq!(first.items[0].position, 3);
+    assert_eq!((first.previous, first.total), (None, 3));
+    let gone = list(Some(MessageCursor::From(1))).await.unwrap().unwrap();
+    assert_eq!(gone.previous, None);
+    let newest = list(Some(MessageCursor::Newest)).await.unwrap().unwrap();
+    assert_eq!(texts(&newest.items), ["4", "5"]);
+    let before = list(newest.previous).await.unwrap().unwrap();
+    assert_eq!((texts(&before.items), before.previous), (vec!["3"], None));
+}
+
+async fn idempotency_keys_go_when_they_are_old(world: World) {
+    say(&world, "ada", &["hello"], 0).await;
+    let ada = of("ada");
+    let mut first = world.outgoing(ada, "hi");
+    first.idempotency = Some(key("agent", "k", 1));
+    world.stored(first).await;
+    let mut again = world.outgoing(ada, "another");
+    again.idempotency = Some(key("agent", "k", 2));
+
+    world.advance(100);
+    assert_eq!(sweep(&world, &ALL).await.idempotency_keys, 0);
+    let answer = world.store.append(again.clone()).await.unwrap();
+    assert_eq!(answer, Appended::KeyReused);
+
+    world.advance(1);
+    assert_eq!(sweep(&world, &ALL).await.idempotency_keys, 1);
+    world.stored(again).await;
+}
+
+async fn a_key_whose_message_was_swept_is_a_new_key(world: World) {
+    say(&world, "ada", &["hello"], 0).await;
+    let ada = of("ada");
+    let mut new = world.outgoing(ada, "hi");
+    new.idempotency = Some(key("agent", "k", 1));
+    world.stored(new.clone()).await;
+    say(&world, "ada", &["later"], 10_000).await;
+    let long_keys = Retention {
+        idempotency_keys: None,
+        ..ALL
+    };
+    assert_eq!(sweep(&world, &long_keys).await.messages, 2);
+
+    world.stored(new.clone()).await;
+
+    let answer = world.store.append(new).await.unwrap();
+    assert!(matches!(answer, Appended::Repeated(_)), "{answer:?}");
+}
+
+async fn entries_beyond_a_cursor_are_counted_as_undelivered(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2", "3", "4"], 1_000).await;
+    stand(&world, &webhook, 3, &[]).await;
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (4, 1));
+}
+
+async fn entries_of_held_lanes_are_counted_as_undelivered(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1"], 0).await;
+    let ada = of("ada");
+    say(&world, "ben", &["2"], 0).await;
+    say(&world, "ada", &["3", "4", "5"], 0).await;
+    stand(&world, &webhook, 5, &[(ada, 3)]).await;
+    world.advance(1_000);
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (5, 3));
+}
+
+async fn an_entry_two_consumers_missed_is_counted_once(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    let other = subscribe(&world, 2).await;
+    world.open_consumer(&source_consumer()).await;
+    say(&world, "ada", &["1", "2", "3", "4"], 1_000).await;
+    let ada = of("ada");
+    stand(&world, &webhook, 4, &[(ada, 4)]).await;
+    stand(&world, &other, 3, &[]).await;
+    stand(&world, &source_consumer(), 2, &[]).await;
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 2);
+}
+
+async fn unsubscribed_webhooks_miss_nothing(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    stand(&world, &webhook, 1, &[(ada, 1)]).await;
+    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (2, 0));
+}
+
+async fn a_held_lane_goes_on_with_what_is_left_of_it(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 0).await;
+    let ada = of("ada");
+    world.advance(1_000);
+    say(&world, "ben", &["3"], 0).await;
+    say(&world, "ada", &["4", "5"], 0).await;
+    let before = stand(&world, &webhook, 5, &[(ada, 1)]).await;
+
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 2);
+
+    let after = world.open_consumer(&webhook).await;
+    assert_eq!(
+        (after.generation, after.cursor),
+        (before.generation, Sequence(5))
+    );
+    assert_eq!(after.held.len(), 1);
+    assert_eq!(
+        (after.held[0].first, after.held[0].attempts),
+        (Sequence(4), 0)
+    );
+    assert_eq!(after.held[0].conversation_id, ada);
+}
+
+async fn a_held_lane_with_nothing_left_is_released(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    say(&world, "ben", &["3"], 0).await;
+    stand(&world, &webhook, 3, &[(ada, 2)]).await;
+
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 1);
+
+    assert_eq!(world.open_consumer(&webhook).await.held, []);
+}
+
+async fn a_held_lane_that_begins_later_stays(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    say(&world, "ada", &["3"], 0).await;
+    let before = stand(&world, &webhook, 3, &[(ada, 3)]).await;
+
+    let swept = sweep(&world, &LOG).await;
+
+    assert_eq!((swept.log_entries, swept.undelivered), (2, 0));
+    assert_eq!(world.open_consumer(&webhook).await, before);
+}
+
+async fn what_was_swept_stays_so_after_a_restart(mut world: World) {
+    say(&world, "ada", &["1", "2", "3"], 10_000).await;
+    let ada = of("ada");
+    sweep(&world, &ALL).await;
+    world.reopen().await;
+    assert_eq!(sweep(&world, &ALL).await, Swept::default());
+    assert_eq!(texts(&world.messages(ada).await), ["3"]);
+}

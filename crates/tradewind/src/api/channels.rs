@@ -1,0 +1,122 @@
+//! `channels.*`: which accounts and pages are connected.
+
+use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+use serde::{Deserialize, Serialize};
+use tradewind_model::{Channel, ChannelId, Source};
+use tradewind_store::Disconnected;
+
+use crate::{
+    api::{
+        auth::{Admin, Reader},
+        error::ApiError,
+        extract::{Json, JsonOrNothing},
+        view::{ChannelView, EmptyObject, EmptyRequest},
+    },
+    app::App,
+};
+
+/// Channels that `channels.list` shows at most.
+const CHANNELS_MAX: usize = 10_000;
+/// Longest `source_channel_id`, `name`, `image_url` and `token`, in bytes.
+const FIELD_BYTES_MAX: usize = 4_096;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/channels.connect", post(connect))
+        .route("/channels.disconnect", post(disconnect))
+        .route("/channels.list", post(list))
+}
+
+#[derive(Deserialize)]
+struct ConnectRequest {
+    source: String,
+    source_channel_id: String,
+    name: Option<String>,
+    image_url: Option<String>,
+    token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DisconnectRequest {
+    channel_id: ChannelId,
+}
+
+#[derive(Serialize)]
+struct ChannelList {
+    data: Vec<ChannelView>,
+}
+
+async fn connect(
+    _: Admin,
+    State(app): State<App>,
+    Json(request): Json<ConnectRequest>,
+) -> Result<Answer<ChannelView>, ApiError> {
+    let channel = request.into_channel(&app)?;
+    let channel = app.store.connect_channel(channel).await?;
+    Ok(Answer(ChannelView::new(&channel)))
+}
+
+impl ConnectRequest {
+    fn into_channel(self, app: &App) -> Result<Channel, ApiError> {
+        let source = Source::parse(&self.source).ok();
+        let provider = source.as_ref().and_then(|source| app.find_provider(source));
+        let (Some(source), Some(provider)) = (source.clone(), provider) else {
+            let known: Vec<_> = app
+                .providers
+                .iter()
+                .map(|provider| provider.source().to_string())
+                .collect();
+            return Err(ApiError::invalid(
+                "source",
+                format!("must be one of {}", known.join(", ")),
+            ));
+        };
+        if self.source_channel_id.trim().is_empty() {
+            return Err(ApiError::invalid("source_channel_id", "must not be empty"));
+        }
+        for (field, value) in [
+            ("source_channel_id", Some(&self.source_channel_id)),
+            ("name", self.name.as_ref()),
+            ("image_url", self.image_url.as_ref()),
+            ("token", self.token.as_ref()),
+        ] {
+            if value.is_some_and(|value| value.len() > FIELD_BYTES_MAX || value.contains('\0')) {
+                let why = format!("must be at most {FIELD_BYTES_MAX} bytes, without NUL");
+                return Err(ApiError::invalid(field, why));
+            }
+        }
+        let name = self.name.filter(|name| !name.trim().is_empty());
+        Ok(Channel {
+            id: Channel::id_of(&source, &self.source_channel_id),
+            name: name.or_else(|| Some(provider.default_channel_name().to_owned())),
+            source,
+            source_channel_id: self.source_channel_id,
+            image_url: self.image_url,
+            token: self.token,
+            connected: true,
+        })
+    }
+}
+
+async fn disconnect(
+    _: Admin,
+    State(app): State<App>,
+    Json(request): Json<DisconnectRequest>,
+) -> Result<(StatusCode, Answer<EmptyObject>), ApiError> {
+    match app.store.disconnect_channel(request.channel_id).await? {
+        Disconnected::Done => Ok((StatusCode::OK, Answer(EmptyObject))),
+        Disconnected::Already => Ok((StatusCode::ACCEPTED, Answer(EmptyObject))),
+        Disconnected::NotFound => Err(ApiError::ChannelNotFound),
+    }
+}
+
+async fn list(
+    _: Reader,
+    State(app): State<App>,
+    JsonOrNothing(EmptyRequest {}): JsonOrNothing<EmptyRequest>,
+) -> Result<Answer<ChannelList>, ApiError> {
+    let channels = app.store.list_channels(CHANNELS_MAX).await?;
+    Ok(Answer(ChannelList {
+        data: channels.iter().map(ChannelView::new).collect(),
+    }))
+}

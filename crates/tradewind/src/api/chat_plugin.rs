@@ -1,0 +1,144 @@
+//! `chatplugin.*`: what a visitor's page calls. Any web page may embed the chat, so any origin may ask.
+
+use axum::{Json as Answer, Router, extract::State, routing::post};
+use serde::{Deserialize, Serialize};
+use tower_http::cors::CorsLayer;
+use tradewind_model::{ChannelId, Conversation, MessageId, Sender, SenderType, SessionId};
+use tradewind_sources::chat_plugin::{self, Purpose, Session};
+use tradewind_store::{MessageCursor, NewMessage, Origin};
+
+use crate::{
+    api::{
+        auth::Visitor,
+        error::ApiError,
+        extract::{Json, JsonOrNothing},
+        idempotency::IdempotencyKey,
+        messages::{MessageRequest, stored},
+        view::{EmptyRequest, MessageView},
+    },
+    app::App,
+};
+
+/// Messages that a visitor who comes back is shown.
+const HISTORY_MAX: usize = 100;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/chatplugin.authenticate", post(authenticate))
+        .route("/chatplugin.resumeToken", post(resume_token))
+        .route("/chatplugin.send", post(send))
+        .layer(CorsLayer::very_permissive())
+}
+
+#[derive(Deserialize)]
+struct AuthenticateRequest {
+    channel_id: Option<ChannelId>,
+    resume_token: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Authenticated {
+    token: String,
+    /// The end of the conversation, oldest first; empty for a new one.
+    messages: Vec<MessageView>,
+}
+
+#[derive(Serialize)]
+struct ResumeToken {
+    resume_token: String,
+}
+
+#[derive(Deserialize)]
+struct SendRequest {
+    message: MessageRequest,
+}
+
+/// A new session on a channel, or the one that a resume token names. Stores nothing.
+async fn authenticate(
+    State(app): State<App>,
+    Json(request): Json<AuthenticateRequest>,
+) -> Result<Answer<Authenticated>, ApiError> {
+    let now = app.clock.now();
+    let session = match (request.channel_id, request.resume_token) {
+        (_, Some(token)) => {
+            let session = app.session_tokens.verify(&token, Purpose::Resume, now);
+            session.map_err(|_| ApiError::Unauthorized)?
+        }
+        (Some(channel_id), None) => Session {
+            id: SessionId::fresh(&*app.clock, &*app.random),
+            channel_id,
+        },
+        (None, None) => {
+            return Err(ApiError::invalid(
+                "channel_id",
+                "is required, or resume_token",
+            ));
+        }
+    };
+    let channel = app.store.find_channel(session.channel_id).await?;
+    let open =
+        channel.is_some_and(|channel| channel.connected && channel.source == chat_plugin::source());
+    if !open {
+        return Err(ApiError::ChannelNotFound);
+    }
+    let history = app.store.list_messages(
+        conversation(session),
+        Some(MessageCursor::Newest),
+        HISTORY_MAX,
+    );
+    let messages = history.await?.map(|page| page.items).unwrap_or_default();
+    Ok(Answer(Authenticated {
+        token: app.session_tokens.issue(session, Purpose::Visit, now),
+        messages: messages.iter().map(MessageView::new).collect(),
+    }))
+}
+
+/// What a page keeps to come back to the conversation after a reload, or days later.
+async fn resume_token(
+    Visitor(session): Visitor,
+    State(app): State<App>,
+    JsonOrNothing(EmptyRequest {}): JsonOrNothing<EmptyRequest>,
+) -> Result<Answer<ResumeToken>, ApiError> {
+    let resume_token = app
+        .session_tokens
+        .issue(session, Purpose::Resume, app.clock.now());
+    Ok(Answer(ResumeToken { resume_token }))
+}
+
+async fn send(
+    Visitor(session): Visitor,
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Json(request): Json<SendRequest>,
+) -> Result<Answer<MessageView>, ApiError> {
+    let content = request.message.into_content()?;
+    let idempotency = key.of(
+        format!("chatplugin.send {}", session.id),
+        &[content.text.as_str()],
+    );
+    let message = NewMessage {
+        id: MessageId::fresh(&*app.clock, &*app.random),
+        conversation_id: conversation(session),
+        origin: Origin::Source {
+            channel_id: session.channel_id,
+            contact_source_id: session.id.to_string(),
+        },
+        sender: Sender {
+            id: session.id.to_string(),
+            kind: SenderType::SourceContact,
+        },
+        content,
+        sent_at: app.clock.now(),
+        idempotency,
+    };
+    match stored(app.store.append(message).await?) {
+        Ok(message) => Ok(Answer(MessageView::new(&message))),
+        // To a visitor, a channel that was disconnected is gone.
+        Err(ApiError::ChannelDisconnected) => Err(ApiError::ChannelNotFound),
+        Err(error) => Err(error),
+    }
+}
+
+fn conversation(session: Session) -> tradewind_model::ConversationId {
+    Conversation::id_of(session.channel_id, &session.id.to_string())
+}

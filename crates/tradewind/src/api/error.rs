@@ -1,0 +1,160 @@
+//! The one error type of the HTTP API, and its body.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tradewind_store::StoreError;
+
+/// When a client should try again after the store was unavailable.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a client is told when a request fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("{field}: {why}")]
+    Invalid { field: String, why: String },
+    #[error("the body is not JSON: {0}")]
+    Malformed(String),
+    #[error("send the body with Content-Type: application/json")]
+    MediaType,
+    #[error("the body is longer than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("the request was not complete in time")]
+    TooSlow,
+    #[error("send a valid token as Authorization: Bearer TOKEN")]
+    Unauthorized,
+    #[error("this needs a token with the scope {needed}")]
+    Forbidden { needed: &'static str },
+    #[error("there is no such endpoint; endpoints look like POST /messages.send")]
+    EndpointNotFound,
+    #[error("this endpoint does not take this method; most take POST")]
+    MethodNotAllowed,
+    #[error("there is no channel with this channel_id")]
+    ChannelNotFound,
+    #[error("there is no conversation with this conversation_id")]
+    ConversationNotFound,
+    #[error("the webhook was never subscribed; call webhooks.subscribe first")]
+    WebhookNotFound,
+    #[error(
+        "the channel of this conversation is disconnected; connect it again by channels.connect"
+    )]
+    ChannelDisconnected,
+    #[error("this Idempotency-Key was used for another request; use a new key")]
+    IdempotencyKeyReused,
+    #[error("nothing can be stored now; the request changed nothing, send it again later")]
+    Unavailable(#[source] Option<StoreError>),
+    #[error("something went wrong here; the server's log says what")]
+    Internal(#[source] StoreError),
+    #[error("something went wrong here; the server's log says what")]
+    Panicked,
+}
+
+/// RFC 9457. `message` repeats `detail` for clients that know only that key.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    message: &'a str,
+}
+
+impl ApiError {
+    pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            why: why.into(),
+        }
+    }
+
+    /// Status and stable code. The codes are API: never rename one.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::EndpointNotFound => (StatusCode::NOT_FOUND, "endpoint_not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::ChannelNotFound => (StatusCode::NOT_FOUND, "channel_not_found"),
+            Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
+            Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
+            Self::ChannelDisconnected => (StatusCode::FORBIDDEN, "channel_disconnected"),
+            Self::IdempotencyKeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal(_) | Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// A header that the answer carries besides its body.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
+            _ => None,
+        }
+    }
+
+    /// What only the operator is told, once, here.
+    fn log(&self) {
+        match self {
+            Self::Internal(error) | Self::Unavailable(Some(error)) => {
+                tracing::error!(error = chain(error), "a request failed");
+            }
+            Self::Panicked => tracing::error!("a request panicked"),
+            _ => {}
+        }
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let (status, code) = self.status_and_code();
+        let detail = self.to_string();
+        let problem = Problem {
+            kind: format!("/problems/{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: &detail,
+            message: &detail,
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        headers.extend(self.header());
+        response
+    }
+}
+
+/// The only place that decides what a failure of the store means to a client.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Closed => Self::Unavailable(Some(error)),
+            StoreError::NotFound | StoreError::Broken(_) => Self::Internal(error),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Reading requests: a body becomes a type here, or an [`ApiError`] that names what is wrong with it.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{api::error::ApiError, app::App};
+
+/// A JSON object.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON object, or no body at all where every field is optional.
+#[derive(Debug)]
+pub(crate) struct JsonOrNothing<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let headers = request.headers().clone();
+        let body = read(request, app).await?;
+        parse(&headers, &body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonOrNothing<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let headers = request.headers().clone();
+        let body = read(request, app).await?;
+        if body.is_empty() {
+            return from_text(b"{}").map(Self);
+        }
+        parse(&headers, &body).map(Self)
+    }
+}
+
+async fn read(request: Request, app: &App) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, app)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(error)
+                if error.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                ApiError::TooLarge {
+                    max: app.body_bytes_max,
+                }
+            }
+            other => ApiError::Malformed(other.body_text()),
+        })
+}
+
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if !media_type.is_some_and(is_json) {
+        return Err(ApiError::MediaType);
+    }
+    from_text(body)
+}
+
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn from_text<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // A type that is an object in JSON would also take an array of its fields.
+    if body
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|byte| *byte != b'{')
+    {
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Err(ApiError::invalid("body", "must be a JSON object")),
+            Err(error) => Err(ApiError::Malformed(error.to_string())),
+        };
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        describe(&path, &error.into_inner())
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| ApiError::Malformed(error.to_string()))?;
+    Ok(value)
+}
+
+/// Says which field is wrong and what it must be.
+fn describe(path: &str, error: &serde_json::Error) -> ApiError {
+    if !error.is_data() {
+        return ApiError::Malformed(error.to_string());
+    }
+    let text = error.to_string();
+    let why = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(why, _)| why);
+    let parent = if path == "." { "" } else { path };
+    if let Some(field) = why
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        let dot = if parent.is_empty() { "" } else { "." };
+        return ApiError::invalid(format!("{parent}{dot}{field}"), "is required");
+    }
+    let field = if parent.is_empty() { "body" } else { parent };
+    ApiError::invalid(field, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Body {
+        #[expect(dead_code, reason = "only its parsing is tested")]
+        message: Text,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Text {
+        #[expect(dead_code, reason = "only its parsing is tested")]
+        text: String,
+    }
+
+    fn error(body: &str) -> String {
+        super::from_text::<Body>(body.as_bytes())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        assert_eq!(error("{}"), "message: is required");
+        assert_eq!(error(r#"{"message":{}}"#), "message.text: is required");
+        assert_eq!(
+            error(r#"{"message":{"text":1}}"#),
+            "message.text: invalid type: integer `1`, expected a string"
+        );
+        assert_eq!(error(r#"[{"text":"a"}]"#), "body: must be a JSON object");
+        assert_eq!(error("null"), "body: must be a JSON object");
+    }
+
+    #[test]
+    fn what_is_not_json_is_called_so() {
+        let deep = format!("{{\"x\":{}", "[".repeat(10_000));
+        for body in [
+            "",
+            "{",
+            "hello",
+            "{}x",
+            r#"{"message":{"text":"\ud800"}}"#,
+            &deep,
+        ] {
+            assert!(
+                error(body).starts_with("the body is not JSON: "),
+                "{body:.20}: {}",
+                error(body)
+            );
+        }
+    }
+
+    #[test]
+    fn json_goes_by_several_media_types() {
+        for name in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/vnd.x+json",
+        ] {
+            assert!(super::is_json(name), "{name}");
+        }
+        for name in ["text/plain", "application/x-www-form-urlencoded", "json"] {
+            assert!(!super::is_json(name), "{name}");
+        }
+    }
+}

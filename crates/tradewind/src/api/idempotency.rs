@@ -1,0 +1,51 @@
+//! `Idempotency-Key`: a repeated request does not write twice.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use sha2::{Digest as _, Sha256};
+use tradewind_store::Idempotency;
+
+use crate::{api::error::ApiError, app::App};
+
+const KEY_BYTES_MAX: usize = 255;
+
+/// The key of a request, if it has one.
+#[derive(Debug)]
+pub(crate) struct IdempotencyKey(Option<String>);
+
+impl FromRequestParts<App> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
+        let key = value
+            .to_str()
+            .ok()
+            .filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+        let key = key.ok_or_else(|| {
+            ApiError::invalid(
+                "Idempotency-Key",
+                format!("must be 1 to {KEY_BYTES_MAX} ASCII characters"),
+            )
+        })?;
+        Ok(Self(Some(key.to_owned())))
+    }
+}
+
+impl IdempotencyKey {
+    /// `caller` is whose key it is; `request`, the parts that make two requests the same.
+    pub(crate) fn of(self, caller: String, request: &[&str]) -> Option<Idempotency> {
+        let mut hash = Sha256::new();
+        for part in request {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        let request_hash = hash.finalize().into();
+        self.0.map(|key| Idempotency {
+            scope: caller,
+            key,
+            request_hash,
+        })
+    }
+}

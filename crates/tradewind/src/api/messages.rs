@@ -1,0 +1,118 @@
+//! `messages.*`: answering, and reading what was said.
+
+use axum::{Json as Answer, Router, extract::State, routing::post};
+use serde::Deserialize;
+use tradewind_model::{Content, ConversationId, DeliveryState, MessageId, Sender, SenderType};
+use tradewind_store::{Appended, MessageCursor, NewMessage, Origin};
+
+use crate::{
+    api::{
+        auth::{Agent, Reader},
+        error::ApiError,
+        extract::Json,
+        idempotency::IdempotencyKey,
+        page::{PageMetadata, PageRequest, PageView},
+        view::MessageView,
+    },
+    app::App,
+};
+
+const PAGE_SIZE_DEFAULT: usize = 20;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/messages.send", post(send))
+        .route("/messages.list", post(list))
+}
+
+#[derive(Deserialize)]
+struct SendRequest {
+    conversation_id: ConversationId,
+    message: MessageRequest,
+}
+
+/// What somebody writes.
+#[derive(Deserialize)]
+pub(crate) struct MessageRequest {
+    text: String,
+}
+
+impl MessageRequest {
+    pub(crate) fn into_content(self) -> Result<Content, ApiError> {
+        if self.text.trim().is_empty() {
+            return Err(ApiError::invalid("message.text", "must not be empty"));
+        }
+        Ok(Content { text: self.text })
+    }
+}
+
+#[derive(Deserialize)]
+struct ListRequest {
+    conversation_id: ConversationId,
+    cursor: Option<String>,
+    page_size: Option<i64>,
+}
+
+/// Stores the message and answers; it goes out from the log, after those before it.
+async fn send(
+    Agent(token): Agent,
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Json(request): Json<SendRequest>,
+) -> Result<Answer<MessageView>, ApiError> {
+    let content = request.message.into_content()?;
+    let conversation = request.conversation_id.to_string();
+    let idempotency = key.of(
+        format!("messages.send {}", token.id),
+        &[conversation.as_str(), content.text.as_str()],
+    );
+    let message = NewMessage {
+        id: MessageId::fresh(&*app.clock, &*app.random),
+        conversation_id: request.conversation_id,
+        origin: Origin::Api,
+        sender: Sender {
+            id: token.id.to_string(),
+            kind: SenderType::AppUser,
+        },
+        content,
+        sent_at: app.clock.now(),
+        idempotency,
+    };
+    let message = stored(app.store.append(message).await?)?;
+    // A repeat is answered as the first time, whatever has become of the message since.
+    Ok(Answer(MessageView::in_state(
+        &message,
+        DeliveryState::Pending,
+    )))
+}
+
+/// The message that an append came to, or why it came to none.
+pub(crate) fn stored(appended: Appended) -> Result<tradewind_model::Message, ApiError> {
+    match appended {
+        Appended::Stored(message) | Appended::Repeated(message) => Ok(message),
+        Appended::KeyReused => Err(ApiError::IdempotencyKeyReused),
+        Appended::ConversationNotFound => Err(ApiError::ConversationNotFound),
+        Appended::ChannelNotFound => Err(ApiError::ChannelNotFound),
+        Appended::ChannelDisconnected => Err(ApiError::ChannelDisconnected),
+    }
+}
+
+/// Oldest first.
+async fn list(
+    _: Reader,
+    State(app): State<App>,
+    Json(request): Json<ListRequest>,
+) -> Result<Answer<PageView<MessageView>>, ApiError> {
+    let page = PageRequest::new(request.cursor, request.page_size);
+    let cursor = page.cursor::<MessageCursor>()?;
+    let size = page.size(PAGE_SIZE_DEFAULT);
+    let page = app
+        .store
+        .list_messages(request.conversation_id, cursor, size)
+        .await?;
+    let page = page.ok_or(ApiError::ConversationNotFound)?;
+    Ok(Answer(PageView {
+        data: page.items.iter().map(MessageView::new).collect(),
+        response_metadata: PageMetadata::new(page.previous, page.next, page.total),
+    }))
+}

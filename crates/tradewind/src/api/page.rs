@@ -1,0 +1,172 @@
+//! Pages of lists. A cursor is text that a client hands back as it came; what it says is ours to change.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use tradewind_store::{ConversationCursor, MessageCursor};
+
+use crate::api::error::ApiError;
+
+/// Longest page.
+const PAGE_SIZE_MAX: usize = 100;
+
+/// The part of a request that asks for a page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PageRequest {
+    cursor: Option<String>,
+    page_size: Option<i64>,
+}
+
+impl PageRequest {
+    pub(crate) fn new(cursor: Option<String>, page_size: Option<i64>) -> Self {
+        Self { cursor, page_size }
+    }
+
+    /// Absent or less than 1 is `default`; more than a page can hold is the longest page.
+    pub(crate) fn size(&self, default: usize) -> usize {
+        match self.page_size {
+            Some(size) if size > 0 => usize::try_from(size)
+                .unwrap_or(PAGE_SIZE_MAX)
+                .min(PAGE_SIZE_MAX),
+            _ => default,
+        }
+    }
+
+    /// The cursor, or `None` for the first page.
+    pub(crate) fn cursor<C: Cursor>(&self) -> Result<Option<C>, ApiError> {
+        let Some(text) = self.cursor.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let plain = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let cursor = plain.as_deref().and_then(C::parse);
+        cursor.map(Some).ok_or_else(|| {
+            ApiError::invalid(
+                "cursor",
+                "must be a cursor that response_metadata of this list gave",
+            )
+        })
+    }
+}
+
+/// A place in a list as text.
+pub(crate) trait Cursor: Sized {
+    fn render(self) -> String;
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl Cursor for ConversationCursor {
+    fn render(self) -> String {
+        match self {
+            Self::Before(recency) => format!("b{recency}"),
+            Self::After(recency) => format!("a{recency}"),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(recency) = text.strip_prefix('b') {
+            return recency.parse().ok().map(Self::Before);
+        }
+        text.strip_prefix('a')?.parse().ok().map(Self::After)
+    }
+}
+
+impl Cursor for MessageCursor {
+    fn render(self) -> String {
+        match self {
+            Self::From(position) => format!("m{position}"),
+            Self::Before(position) => format!("p{position}"),
+            Self::Newest => "n".to_owned(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "n" => Some(Self::Newest),
+            _ => match text.split_at_checked(1)? {
+                ("m", position) => position.parse().ok().map(Self::From),
+                ("p", position) => position.parse().ok().map(Self::Before),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What stands beside the items. Absent cursors are `null`.
+#[derive(Debug, Serialize)]
+pub(crate) struct PageMetadata {
+    previous_cursor: Option<String>,
+    next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filtered_total: Option<u64>,
+    total: u64,
+}
+
+impl PageMetadata {
+    pub(crate) fn new<C: Cursor>(previous: Option<C>, next: Option<C>, total: u64) -> Self {
+        let text = |cursor: C| URL_SAFE_NO_PAD.encode(cursor.render());
+        Self {
+            previous_cursor: previous.map(text),
+            next_cursor: next.map(text),
+            filtered_total: None,
+            total,
+        }
+    }
+
+    pub(crate) fn filtered(self, filtered_total: u64) -> Self {
+        Self {
+            filtered_total: Some(filtered_total),
+            ..self
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PageView<T> {
+    pub(crate) data: Vec<T>,
+    pub(crate) response_metadata: PageMetadata,
+}
+
+#[cfg(test)]
+mod tests {
+    use tradewind_store::{ConversationCursor, MessageCursor};
+
+    use super::{Cursor, PageRequest};
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        for cursor in [
+            ConversationCursor::Before(0),
+            ConversationCursor::After(u64::MAX),
+        ] {
+            assert_eq!(ConversationCursor::parse(&cursor.render()), Some(cursor));
+        }
+        for cursor in [
+            MessageCursor::From(7),
+            MessageCursor::Before(7),
+            MessageCursor::Newest,
+        ] {
+            assert_eq!(MessageCursor::parse(&cursor.render()), Some(cursor));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_cursor() {
+        for text in ["x", "bTE", "%%%", "YjE.", "ü"] {
+            let request = PageRequest::new(Some(text.to_owned()), None);
+            assert!(request.cursor::<MessageCursor>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_size() {
+        let size = |asked| PageRequest::new(None, asked).size(20);
+        assert_eq!((size(None), size(Some(0)), size(Some(-5))), (20, 20, 20));
+        assert_eq!(
+            (size(Some(1)), size(Some(100)), size(Some(i64::MAX))),
+            (1, 100, 100)
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! How the API shows things. Keys come in the order of the fields.
+
+use serde::{Serialize, Serializer};
+use tradewind_model::{
+    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, WireTime,
+};
+
+/// A message as every endpoint and socket shows it. `state` and `delivery_state` are the same: clients
+/// of Airy Core read the one or the other.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageView {
+    id: MessageId,
+    content: ContentView,
+    state: &'static str,
+    delivery_state: &'static str,
+    sender_type: &'static str,
+    sent_at: WireTime,
+}
+
+#[derive(Debug, Serialize)]
+struct ContentView {
+    text: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl MessageView {
+    pub(crate) fn new(message: &Message) -> Self {
+        Self::in_state(message, message.state)
+    }
+
+    /// The message as it was, or will be, in another state.
+    pub(crate) fn in_state(message: &Message, state: DeliveryState) -> Self {
+        Self {
+            id: message.id,
+            content: ContentView {
+                text: message.content.text.clone(),
+                kind: "text",
+            },
+            state: state.name(),
+            delivery_state: state.name(),
+            sender_type: message.sender.kind.name(),
+            sent_at: WireTime(message.sent_at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ConversationView {
+    id: ConversationId,
+    created_at: WireTime,
+    channel: ConversationChannel,
+    tags: Vec<String>,
+    contact: ContactView,
+    last_message: MessageView,
+    unread_message_count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ConversationChannel {
+    id: ChannelId,
+    name: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ContactView {
+    avatar_url: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    info: EmptyObject,
+}
+
+/// `{}`: what there is nothing to say of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmptyObject;
+
+impl Serialize for EmptyObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(std::iter::empty::<(&str, &str)>())
+    }
+}
+
+impl ConversationView {
+    pub(crate) fn new(conversation: &Conversation) -> Self {
+        let Conversation {
+            id,
+            channel,
+            contact,
+            created_at,
+            last_message,
+            unread_count,
+        } = conversation;
+        let (first_name, last_name) = match (&contact.first_name, &contact.last_name) {
+            (None, None) => placeholder_name(channel, *id),
+            known => (known.0.clone(), known.1.clone()),
+        };
+        Self {
+            id: *id,
+            created_at: WireTime(*created_at),
+            channel: ConversationChannel {
+                id: channel.id,
+                name: channel.name.clone(),
+            },
+            tags: Vec::new(),
+            contact: ContactView {
+                avatar_url: contact.avatar_url.clone(),
+                first_name,
+                last_name,
+                info: EmptyObject,
+            },
+            last_message: MessageView::new(last_message),
+            unread_message_count: *unread_count,
+        }
+    }
+}
+
+/// What a contact without a name is called: the source and the end of the conversation's id, so that
+/// a person can tell two of them apart.
+fn placeholder_name(channel: &Channel, id: ConversationId) -> (Option<String>, Option<String>) {
+    let source = channel.source.name().rsplit('.').next().unwrap_or_default();
+    let mut first_name = source.to_owned();
+    if let Some(initial) = first_name.get_mut(..1) {
+        initial.make_ascii_uppercase();
+    }
+    let id = id.to_string();
+    let last_name = id.get(id.len() - 5..).unwrap_or_default().to_owned();
+    (Some(first_name), Some(last_name))
+}
+
+/// A channel. Keys without a value are left out.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChannelView {
+    id: ChannelId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    source: String,
+    source_channel_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_url: Option<String>,
+}
+
+impl ChannelView {
+    pub(crate) fn new(channel: &Channel) -> Self {
+        Self {
+            id: channel.id,
+            name: channel.name.clone(),
+            source: channel.source.name().to_owned(),
+            source_channel_id: channel.source_channel_id.clone(),
+            image_url: channel.image_url.clone(),
+        }
+    }
+}
+
+/// The body of a request that asks for nothing in particular. Unknown keys are ignored.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct EmptyRequest {}

@@ -1,0 +1,52 @@
+//! What handlers work with: the ready components, built once when the program starts.
+
+use std::sync::Arc;
+
+use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard};
+use tradewind_model::{Clock, Random, Source};
+use tradewind_sources::{Provider, chat_plugin::SessionTokens};
+use tradewind_store::Store;
+
+use crate::{api::auth::FixedToken, lifecycle::Tasks, live::hub::Hub};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) tasks: Tasks,
+    pub(crate) dispatcher: DispatcherHandle,
+    pub(crate) guard: Guard,
+    pub(crate) hub: Hub,
+    pub(crate) providers: Vec<Arc<dyn Provider>>,
+    pub(crate) session_tokens: SessionTokens,
+    /// The token that the settings name, if they do.
+    pub(crate) fixed_token: Option<FixedToken>,
+    /// Longest request body, in bytes.
+    pub(crate) body_bytes_max: usize,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(crate) fn find_provider(&self, source: &Source) -> Option<&dyn Provider> {
+        let found = self
+            .providers
+            .iter()
+            .find(|provider| provider.source() == *source);
+        found.map(|provider| &**provider)
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

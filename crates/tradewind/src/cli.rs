@@ -1,0 +1,121 @@
+//! The command line: one module a command.
+
+mod demo;
+mod output;
+mod serve;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+use crate::{server::Broken, settings::Flags};
+
+/// Exit code when what the caller said or the surroundings are at fault.
+const REFUSED: u8 = 2;
+
+/// Hear every message of every channel on one webhook, and answer with one call.
+///
+/// Start with `tradewind demo`: it opens a chat page whose messages a small bot answers.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    ///
+    /// Prints where it listens. The first start makes an admin token, prints it and keeps it in
+    /// DATA/token. SIGTERM or Ctrl-C stops it in order.
+    ///
+    /// Every option is also a variable (TRADEWIND_LISTEN, TRADEWIND_DATA, TRADEWIND_WEBHOOK_ALLOW with
+    /// commas between networks) and a key of the settings file; the command line wins, then the
+    /// environment. TRADEWIND_API_TOKEN sets the admin token. TRADEWIND_LOG sets what is logged, such as
+    /// "info" or "tradewind_delivery=debug".
+    #[command(
+        after_help = "Example:\n  tradewind serve --listen 0.0.0.0:8080 --data /var/lib/tradewind"
+    )]
+    Serve(ServeOptions),
+    /// See it work: the server, a chat page and an echo bot behind the webhook.
+    ///
+    /// The bot uses the public API only: it subscribes by webhooks.subscribe, is called over HTTP,
+    /// checks the signature and answers by messages.send. Each step is printed as it happens.
+    Demo(DemoOptions),
+}
+
+#[derive(Debug, Args)]
+struct ServeOptions {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The directory that keeps everything; made if it does not exist [default: ./tradewind-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A network that webhooks may reach although it is not public, such as 127.0.0.0/8; can be repeated
+    #[arg(long, value_name = "CIDR")]
+    webhook_allow: Vec<IpNet>,
+    /// The settings file [default: ./tradewind.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DemoOptions {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The directory that keeps the demo's conversations
+    #[arg(long, value_name = "DIR", default_value = "./tradewind-demo")]
+    data: PathBuf,
+}
+
+impl ServeOptions {
+    fn into_flags(self) -> Flags {
+        let Self {
+            listen,
+            data,
+            webhook_allow,
+            config,
+        } = self;
+        Flags {
+            config,
+            listen,
+            data,
+            webhook_allow,
+        }
+    }
+}
+
+/// Runs the command that the command line names.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let ended = match cli.command {
+        Command::Serve(options) => runtime.block_on(serve::run(&options.into_flags())),
+        Command::Demo(options) => runtime.block_on(demo::run(&options)),
+    };
+    // What still blocks a thread, such as a lookup that hangs, must not keep the process.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    output::error(&format!("tradewind: {error:#}"));
+    if error.is::<Broken>() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::from(REFUSED)
+    }
+}

@@ -1,0 +1,34 @@
+//! `tradewind serve`.
+
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    cli::output,
+    server::Server,
+    settings::{Flags, Settings},
+};
+
+pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
+    output::start_logs("info");
+    let settings = Settings::load(flags)?;
+    if let Some(net) = settings
+        .webhook_allow
+        .iter()
+        .find(|net| net.prefix_len() == 0)
+    {
+        tracing::warn!(%net, "webhooks may reach every address, this machine and its network included");
+    }
+    let server = Server::start(&settings, None).await?;
+    output::say(&format!("Tradewind listens on http://{}", server.address));
+    if server.token_is_new
+        && let Some(token) = &server.admin_token
+    {
+        let path = settings.data.join("token");
+        output::say(&format!(
+            "Admin token (kept in {}): {}",
+            path.display(),
+            token.expose_secret()
+        ));
+    }
+    server.run_until_stopped().await
+}

@@ -1,0 +1,369 @@
+//! Settings: built-in defaults, then the file, then the environment, then the command line. The later
+//! wins. Unknown keys of the file are refused, because a typo there would otherwise be silent.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+use serde::Deserialize;
+use tradewind_delivery::lanes::Limits;
+use tradewind_store::Retention;
+
+/// The settings file that is read when it exists and no other is named.
+const DEFAULT_FILE: &str = "tradewind.toml";
+const PREFIX: &str = "TRADEWIND_";
+/// Variables with the prefix that are no keys of the file.
+const OTHER_VARIABLES: [&str; 2] = ["TRADEWIND_CONFIG", "TRADEWIND_LOG"];
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// Networks that webhooks may reach although they are not public.
+    pub(crate) webhook_allow: Vec<IpNet>,
+    /// An admin token to accept; without it one is made at the first start.
+    pub(crate) api_token: Option<SecretString>,
+    pub(crate) server: Server,
+    pub(crate) delivery: Delivery,
+    pub(crate) retention: RetentionDays,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// Longest request body, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// Connections at once; a further one waits.
+    pub(crate) connections_max: usize,
+    /// Seconds that one request may take.
+    pub(crate) request_seconds: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Delivery {
+    /// Seconds that one attempt may take.
+    pub(crate) timeout_seconds: u64,
+    /// Attempts at once for one webhook.
+    pub(crate) in_flight_max: usize,
+    /// Events of one webhook in memory.
+    pub(crate) window_max: usize,
+    /// Conversations of one webhook that may wait for a retry before nothing new is read for it.
+    pub(crate) held_max: usize,
+}
+
+/// Days that things are kept; 0 is for ever.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionDays {
+    /// Events, delivered or not.
+    pub(crate) events_days: u32,
+    pub(crate) messages_days: u32,
+    pub(crate) idempotency_keys_days: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("./tradewind-data"),
+            webhook_allow: Vec::new(),
+            api_token: None,
+            server: Server::default(),
+            delivery: Delivery::default(),
+            retention: RetentionDays::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1 << 20,
+            connections_max: 20_000,
+            request_seconds: 30,
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            timeout_seconds: 15,
+            in_flight_max: limits.in_flight_max,
+            window_max: limits.entries_max,
+            held_max: limits.held_max,
+        }
+    }
+}
+
+impl Default for RetentionDays {
+    fn default() -> Self {
+        Self {
+            events_days: 30,
+            messages_days: 400,
+            idempotency_keys_days: 1,
+        }
+    }
+}
+
+/// What the command line says; it wins over all else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) webhook_allow: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Reads everything that can hold a setting.
+    ///
+    /// # Errors
+    /// With the name of the setting that is wrong and what it must be.
+    pub(crate) fn load(flags: &Flags) -> anyhow::Result<Self> {
+        let environment = environment()?;
+        let file = read_file(flags, &environment)?;
+        Self::build(&file, &environment, flags)
+    }
+
+    fn build(file: &str, environment: &[(String, String)], flags: &Flags) -> anyhow::Result<Self> {
+        let mut table: toml::Table = file.parse().context("the settings file is not TOML")?;
+        for (name, value) in environment {
+            set_variable(&mut table, name, value)?;
+        }
+        let mut settings: Self = table.try_into().context("a setting is wrong")?;
+        settings.listen = flags.listen.unwrap_or(settings.listen);
+        if let Some(data) = &flags.data {
+            settings.data.clone_from(data);
+        }
+        if !flags.webhook_allow.is_empty() {
+            settings.webhook_allow.clone_from(&flags.webhook_allow);
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let Self {
+            server,
+            delivery,
+            retention,
+            ..
+        } = self;
+        within(
+            "server.body_bytes_max",
+            server.body_bytes_max,
+            1_024,
+            64 << 20,
+        )?;
+        within(
+            "server.connections_max",
+            server.connections_max,
+            1,
+            1_000_000,
+        )?;
+        within("server.request_seconds", server.request_seconds, 1, 300)?;
+        within("delivery.timeout_seconds", delivery.timeout_seconds, 1, 60)?;
+        within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
+        within("delivery.window_max", delivery.window_max, 64, 1_000_000)?;
+        within("delivery.held_max", delivery.held_max, 1, 1_000_000)?;
+        let RetentionDays {
+            events_days,
+            messages_days,
+            ..
+        } = *retention;
+        ensure!(
+            events_days == 0 || events_days >= 4,
+            "retention.events_days: {events_days} is less than 4, the days that retries take"
+        );
+        ensure!(
+            messages_days == 0 || (events_days != 0 && messages_days >= events_days),
+            "retention.messages_days: {messages_days} is less than retention.events_days, but events need their messages"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            in_flight_max: self.delivery.in_flight_max,
+            entries_max: self.delivery.window_max,
+            held_max: self.delivery.held_max,
+            ..Limits::default()
+        }
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        let days = |days: u32| (days > 0).then(|| SignedDuration::from_hours(i64::from(days) * 24));
+        Retention {
+            log: days(self.retention.events_days),
+            messages: days(self.retention.messages_days),
+            idempotency_keys: days(self.retention.idempotency_keys_days),
+        }
+    }
+
+    pub(crate) fn attempt_deadline(&self) -> Duration {
+        Duration::from_secs(self.delivery.timeout_seconds)
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    value: T,
+    min: T,
+    max: T,
+) -> anyhow::Result<()> {
+    ensure!(
+        min <= value && value <= max,
+        "{name}: {value} is not {min} to {max}"
+    );
+    Ok(())
+}
+
+/// Our variables of the process's environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader of the environment"
+)]
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        name.starts_with(PREFIX).then_some((name, value))
+    });
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => bail!("{name}: is not UTF-8 text"),
+    })
+    .collect()
+}
+
+fn read_file(flags: &Flags, environment: &[(String, String)]) -> anyhow::Result<String> {
+    let named = environment
+        .iter()
+        .find(|(name, _)| name == "TRADEWIND_CONFIG");
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| named.map(|(_, path)| path.into()));
+    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(String::new())
+        }
+        Err(error) => Err(error)
+            .with_context(|| format!("the settings file {} cannot be read", path.display())),
+    }
+}
+
+/// Puts a variable such as `TRADEWIND_DELIVERY__TIMEOUT_SECONDS=30` where the file would have it.
+fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
+    if OTHER_VARIABLES.contains(&name) {
+        return Ok(());
+    }
+    let path = name.trim_start_matches(PREFIX).to_lowercase();
+    let (section, key) = match path.split_once("__") {
+        Some((section, key)) => (Some(section), key),
+        None => (None, path.as_str()),
+    };
+    let target = match section {
+        None => table,
+        Some(section) => table
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()
+            .with_context(|| format!("{name}: {section} is not a section"))?,
+    };
+    let typed = match key {
+        "webhook_allow" => {
+            let nets = value
+                .split(',')
+                .map(str::trim)
+                .filter(|net| !net.is_empty());
+            toml::Value::Array(nets.map(Into::into).collect())
+        }
+        _ if section.is_some() => value.parse().unwrap_or_else(|_| value.into()),
+        _ => value.into(),
+    };
+    target.insert(key.to_owned(), typed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flags, Settings};
+
+    fn build(file: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Settings::build(file, &variables, &Flags::default())
+    }
+
+    fn error(file: &str, variables: &[(&str, &str)]) -> String {
+        format!("{:#}", build(file, variables).unwrap_err())
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+        let file = "listen = \"127.0.0.1:1\"\n[delivery]\ntimeout_seconds = 20";
+        assert_eq!(build(file, &[]).unwrap().listen.port(), 1);
+        assert_eq!(build(file, &[]).unwrap().delivery.timeout_seconds, 20);
+        let variables = [
+            ("TRADEWIND_LISTEN", "127.0.0.1:2"),
+            ("TRADEWIND_DELIVERY__TIMEOUT_SECONDS", "30"),
+        ];
+        let settings = build(file, &variables).unwrap();
+        assert_eq!(
+            (settings.listen.port(), settings.delivery.timeout_seconds),
+            (2, 30)
+        );
+        let flags = Flags {
+            listen: Some("127.0.0.1:3".parse().unwrap()),
+            ..Flags::default()
+        };
+        assert_eq!(Settings::build(file, &[], &flags).unwrap().listen.port(), 3);
+    }
+
+    #[test]
+    fn networks_are_separated_by_commas() {
+        let settings = build("", &[("TRADEWIND_WEBHOOK_ALLOW", "127.0.0.0/8, ::1/128")]).unwrap();
+        assert_eq!(settings.webhook_allow.len(), 2);
+        assert_eq!(
+            build("webhook_allow = [\"10.0.0.0/8\"]", &[])
+                .unwrap()
+                .webhook_allow
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_token_of_digits_is_still_text() {
+        assert!(
+            build("", &[("TRADEWIND_API_TOKEN", "123456")])
+                .unwrap()
+                .api_token
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(error("tpyo = 1", &[]).contains("tpyo"));
+        assert!(error("", &[("TRADEWIND_LISTEN", "nowhere")]).contains("listen"));
+        assert!(
+            error("", &[("TRADEWIND_DELIVERY__TIMEOUT_SECONDS", "900")])
+                .contains("delivery.timeout_seconds: 900 is not 1 to 60")
+        );
+        assert!(error("[retention]\nevents_days = 2", &[]).contains("retention.events_days"));
+        assert!(error("[retention]\nevents_days = 0", &[]).contains("retention.messages_days"));
+    }
+}
