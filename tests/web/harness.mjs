@@ -55,7 +55,7 @@ export class Server {
   async run() {
     const seenBefore = this.#log.length;
     this.#child = spawn(BINARY, ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.#data], {
-      env: { ...process.env, TRADEWIND_API_TOKEN: ADMIN_TOKEN },
+      env: { ...foreignEnvironment(), TRADEWIND_API_TOKEN: ADMIN_TOKEN },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let ended = null;
@@ -130,6 +130,11 @@ export class Server {
         this.post("/chatplugin.send", { message: { text } }, token, { "Idempotency-Key": key }),
     };
   }
+}
+
+/** The server reads every `TRADEWIND_…` as a setting and refuses those it does not know, such as TRADEWIND_BIN. */
+function foreignEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRADEWIND_")));
 }
 
 export async function freePort() {

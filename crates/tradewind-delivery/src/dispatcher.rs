@@ -135,7 +135,7 @@ impl Dispatcher {
             match self.context.store.open_consumer(id, Start::Beginning).await {
                 Ok(state) => return Some(state),
                 Err(error) => {
-                    tracing::error!(consumer = %id, %error, "replies cannot start; tried again")
+                    tracing::error!(consumer = %id, %error, "replies cannot start; tried again");
                 }
             }
             tokio::time::sleep(STORE_PAUSE).await;

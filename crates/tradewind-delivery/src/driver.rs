@@ -46,6 +46,16 @@ enum Ended {
     Saved(Progress, Result<bool, StoreError>),
 }
 
+/// Reading the log on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LogRead {
+    UnderWay,
+    /// `more`: the last read stopped at its limits, or failed.
+    Ended {
+        more: bool,
+    },
+}
+
 pub struct Driver {
     context: Context,
     consumer: Arc<dyn Consumer>,
@@ -53,12 +63,9 @@ pub struct Driver {
     lanes: Lanes,
     head: watch::Receiver<Sequence>,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
-    /// A read of the log is under way.
-    reading: bool,
+    log_read: LogRead,
     /// The head of the log when it was last read.
     looked_at: Sequence,
-    /// The last read stopped before that head.
-    more: bool,
     /// Progress that is being saved, or could not be and will be again.
     saving: bool,
     unsaved: Option<Progress>,
@@ -83,9 +90,8 @@ impl Driver {
             consumer,
             generation,
             under_way: FuturesUnordered::new(),
-            reading: false,
+            log_read: LogRead::Ended { more: true },
             looked_at: Sequence::START,
-            more: true,
             saving: false,
             unsaved: None,
             save_at: None,
@@ -162,7 +168,11 @@ impl Driver {
             return;
         }
         self.store_pause = None;
-        if !self.reading && (self.more || head > self.looked_at) && self.lanes.room() > 0 {
+        let wanted = match self.log_read {
+            LogRead::UnderWay => false,
+            LogRead::Ended { more } => more || head > self.looked_at,
+        };
+        if wanted && self.lanes.room() > 0 {
             self.looked_at = head;
             self.start_log_read();
         }
@@ -207,7 +217,7 @@ impl Driver {
     }
 
     fn start_log_read(&mut self) {
-        self.reading = true;
+        self.log_read = LogRead::UnderWay;
         let store = Arc::clone(&self.context.store);
         let after = self.lanes.read_to();
         let limit = self.lanes.room().min(READ_MAX);
@@ -256,8 +266,8 @@ impl Driver {
         match ended {
             Ended::Attempt(attempt) => self.take_attempt(&attempt),
             Ended::LogRead(page) => {
-                self.reading = false;
-                self.more = page.as_ref().map_or(true, |page| page.more);
+                let more = page.as_ref().map_or(true, |page| page.more);
+                self.log_read = LogRead::Ended { more };
                 if let Some(page) = self.page(page) {
                     self.lanes.extend(self.wanted(page.entries), page.read_to);
                 }

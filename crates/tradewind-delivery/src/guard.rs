@@ -42,7 +42,7 @@ const V4_FORBIDDEN: [(&str, &str); 17] = [
     ("240.0.0.0/4", "reserved"),
 ];
 
-/// Of IPv6, only global unicast (2000::/3) is public at all, and of that not these.
+/// Of IPv6, only global unicast (`2000::/3`) is public at all, and of that not these.
 const V6_FORBIDDEN: [(&str, &str); 3] = [
     ("2001::/23", "reserved"),
     ("2001:db8::/32", "documentation"),
@@ -217,9 +217,8 @@ fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
     }
     match address.segments()[0] {
         first if first & 0xe000 == 0x2000 => kind_in(&V6_FORBIDDEN, address.into()),
-        first if first & 0xfe00 == 0xfc00 => Some("private"),
+        first if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Some("private"),
         first if first & 0xffc0 == 0xfe80 => Some("link-local"),
-        first if first & 0xffc0 == 0xfec0 => Some("private"),
         first if first & 0xff00 == 0xff00 => Some("multicast"),
         _ => Some("reserved"),
     }
@@ -229,19 +228,17 @@ fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
 /// inside IPv6: mapped, compatible, translated (RFC 2765), NAT64 (RFC 6052), 6to4 (RFC 3056) and
 /// ISATAP (RFC 5214).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| {
-        let [one, two] = high.to_be_bytes();
-        let [three, four] = low.to_be_bytes();
-        Some(Ipv4Addr::new(one, two, three, four))
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, _] => return None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low]
+        | [0x2002, high, low, ..] => (high, low),
+        _ => return None,
     };
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0] if g != 0 => v4(g, h),
-        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
-        [0x2002, high, low, ..] => v4(high, low),
-        [_, _, _, _, 0 | 0x200, 0x5efe] => v4(g, h),
-        _ => None,
-    }
+    let bits = u32::from(high) << 16 | u32::from(low);
+    Some(Ipv4Addr::from_bits(bits))
 }
 
 fn kind_in(table: &[(&str, &'static str)], address: IpAddr) -> Option<&'static str> {

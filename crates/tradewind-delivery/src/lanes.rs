@@ -10,6 +10,11 @@
 //! in it. A request that takes long holds its lane too, while it is still in flight, so that neither
 //! the cursor nor the memory of a consumer depends on its slowest conversation.
 
+mod transitions;
+
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
@@ -20,7 +25,7 @@ use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
 use tradewind_store::{ConsumerState, HeldLane};
 
 use crate::{
-    attempt::{Failure, FailureClass, Outcome},
+    attempt::{FailureClass, Outcome},
     schedule,
 };
 
@@ -84,7 +89,7 @@ pub struct Lanes {
     read_to: Sequence,
     /// Entries that keep the cursor back: taken, not dealt with, and their lane not held.
     pending: BTreeMap<Sequence, ConversationId>,
-    lanes: HashMap<ConversationId, Lane>,
+    by_conversation: HashMap<ConversationId, Lane>,
     /// Lanes whose next entry is in memory and may go out.
     ready: VecDeque<ConversationId>,
     /// Held lanes whose time has come and whose entries have to be read.
@@ -96,7 +101,7 @@ pub struct Lanes {
     entry_count: usize,
     weight: usize,
     /// Lanes whose row differs from what was last saved.
-    unsaved_lanes: BTreeSet<ConversationId>,
+    unsaved: BTreeSet<ConversationId>,
     saved_cursor: Sequence,
 }
 
@@ -141,7 +146,7 @@ impl Lanes {
             limits,
             read_to: state.cursor,
             pending: BTreeMap::new(),
-            lanes: HashMap::new(),
+            by_conversation: HashMap::new(),
             ready: VecDeque::new(),
             hungry: VecDeque::new(),
             due: BTreeSet::new(),
@@ -149,7 +154,7 @@ impl Lanes {
             in_flight: 0,
             entry_count: 0,
             weight: 0,
-            unsaved_lanes: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
             saved_cursor: state.cursor,
         };
         // A clock that was wrong when the row was written must not silence the lane.
@@ -165,7 +170,10 @@ impl Lanes {
                 last: state.cursor.max(row.first),
             };
             lanes.due.insert((due_at, row.conversation_id));
-            let lane = lanes.lanes.entry(row.conversation_id).or_default();
+            let lane = lanes
+                .by_conversation
+                .entry(row.conversation_id)
+                .or_default();
             lane.held = Some(held);
         }
         lanes
@@ -194,7 +202,7 @@ impl Lanes {
     pub fn extend(&mut self, entries: Vec<Arc<LogEntry>>, read_to: Sequence) {
         for entry in entries {
             let conversation = entry.message.conversation_id;
-            let lane = self.lanes.entry(conversation).or_default();
+            let lane = self.by_conversation.entry(conversation).or_default();
             if let Some(held) = &mut lane.held {
                 // Below `first` it was dealt with before a restart.
                 held.last = held.last.max(entry.sequence);
@@ -238,7 +246,7 @@ impl Lanes {
         now: Timestamp,
         jitter: f64,
     ) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
+        let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane with an attempt in flight is not forgotten");
         };
         assert!(
@@ -263,7 +271,7 @@ impl Lanes {
         read_to: Sequence,
         more: bool,
     ) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
+        let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane that is being read is not forgotten");
         };
         let (Work::Reading { to }, Some(held)) = (lane.work, &mut lane.held) else {
@@ -285,7 +293,7 @@ impl Lanes {
                 .max(if more { read_to.next() } else { to.next() });
             held.attempts = 0;
             held.error = None;
-            self.unsaved_lanes.insert(conversation);
+            self.unsaved.insert(conversation);
         }
         self.entry_count += entries.len();
         self.weight += entries.iter().map(|entry| entry.weight()).sum::<usize>();
@@ -295,7 +303,7 @@ impl Lanes {
 
     /// A read of a lane failed: it is asked for again by a later [`Self::step`].
     pub fn lane_read_failed(&mut self, conversation: ConversationId) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
+        let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane that is being read is not forgotten");
         };
         self.in_flight -= 1;
@@ -325,8 +333,12 @@ impl Lanes {
             held: Vec::new(),
             released: Vec::new(),
         };
-        for conversation in std::mem::take(&mut self.unsaved_lanes) {
-            match self.lanes.get(&conversation).and_then(|lane| lane.held) {
+        for conversation in std::mem::take(&mut self.unsaved) {
+            match self
+                .by_conversation
+                .get(&conversation)
+                .and_then(|lane| lane.held)
+            {
                 Some(held) => changes.held.push(HeldLane {
                     conversation_id: conversation,
                     first: held.first,
@@ -341,7 +353,7 @@ impl Lanes {
     }
 
     pub fn has_changes(&self) -> bool {
-        !self.unsaved_lanes.is_empty() || self.cursor() != self.saved_cursor
+        !self.unsaved.is_empty() || self.cursor() != self.saved_cursor
     }
 
     /// Attempts and lane reads under way.
@@ -360,171 +372,8 @@ impl Lanes {
             .first_key_value()
             .map_or(self.read_to, |(first, _)| first.previous())
     }
-
-    /// Moves held lanes whose time has come to where they are started from.
-    fn wake_due(&mut self, now: Timestamp) {
-        while let Some((at, conversation)) = self.due.first().copied() {
-            if at > now {
-                break;
-            }
-            self.due.pop_first();
-            if let Some(lane) = self.lanes.get_mut(&conversation) {
-                lane.work = Work::Queued;
-                self.hungry.push_back(conversation);
-            }
-        }
-    }
-
-    fn start_reading(&mut self) -> Option<Action> {
-        let room = self.entry_count + LANE_BATCH_MAX <= self.limits.entries_max
-            && self.weight < self.limits.weight_max;
-        if self.in_flight >= self.limits.in_flight_max || (!room && self.entry_count > 0) {
-            return None;
-        }
-        let conversation = self.hungry.pop_front()?;
-        let lane = self.lanes.get_mut(&conversation)?;
-        let held = lane.held?;
-        let to = self.read_to.max(held.last);
-        lane.work = Work::Reading { to };
-        self.in_flight += 1;
-        Some(Action::ReadLane {
-            conversation,
-            from: held.first,
-            to,
-        })
-    }
-
-    fn start_attempt(&mut self, now: Timestamp) -> Option<Action> {
-        if self.in_flight >= self.limits.in_flight_max {
-            return None;
-        }
-        let conversation = self.ready.pop_front()?;
-        let lane = self.lanes.get_mut(&conversation)?;
-        let entry = Arc::clone(lane.queue.front()?);
-        lane.work = Work::Attempting { since: now };
-        self.in_flight += 1;
-        let number = lane.held.map_or(0, |held| held.attempts).saturating_add(1);
-        Some(Action::Attempt { entry, number })
-    }
-
-    /// The first entry of a lane is delivered.
-    fn deal_with_first(&mut self, conversation: ConversationId) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
-            return;
-        };
-        let Some(entry) = lane.queue.pop_front() else {
-            return;
-        };
-        self.entry_count -= 1;
-        self.weight -= entry.weight();
-        if let Some(held) = &mut lane.held {
-            held.first = entry.sequence.next();
-            held.attempts = 0;
-            held.error = None;
-            self.unsaved_lanes.insert(conversation);
-        } else {
-            self.pending.remove(&entry.sequence);
-        }
-        self.go_on(conversation);
-    }
-
-    /// An idle lane goes on with its next entry, reads on, or is forgotten.
-    fn go_on(&mut self, conversation: ConversationId) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
-            return;
-        };
-        if !lane.queue.is_empty() {
-            lane.work = Work::Queued;
-            self.ready.push_back(conversation);
-        } else if lane.held.is_some_and(|held| held.first <= held.last) {
-            lane.work = Work::Queued;
-            self.hungry.push_back(conversation);
-        } else {
-            if lane.held.is_some() {
-                self.held_count -= 1;
-                self.unsaved_lanes.insert(conversation);
-            }
-            self.lanes.remove(&conversation);
-        }
-    }
-
-    /// The first entry of a lane failed: the lane waits, and what is behind it leaves memory.
-    fn hold(
-        &mut self,
-        conversation: ConversationId,
-        failure: &Failure,
-        now: Timestamp,
-        jitter: f64,
-    ) {
-        self.hold_from_first(conversation, now);
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
-            return;
-        };
-        for entry in lane.queue.drain(..) {
-            self.entry_count -= 1;
-            self.weight -= entry.weight();
-        }
-        let Some(held) = &mut lane.held else { return };
-        held.attempts = held.attempts.saturating_add(1);
-        held.error = Some(failure.class);
-        held.due_at = later(
-            now,
-            schedule::wait(held.attempts, jitter, failure.retry_after),
-        );
-        self.due.insert((held.due_at, conversation));
-        self.unsaved_lanes.insert(conversation);
-    }
-
-    /// Holds a lane that is not held yet; of its entries, only the first stays in memory.
-    fn hold_from_first(&mut self, conversation: ConversationId, now: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else {
-            return;
-        };
-        let (None, Some(first), Some(last)) = (lane.held, lane.queue.front(), lane.queue.back())
-        else {
-            return;
-        };
-        lane.held = Some(Held {
-            first: first.sequence,
-            attempts: 0,
-            due_at: now,
-            error: None,
-            last: last.sequence,
-        });
-        self.held_count += 1;
-        self.unsaved_lanes.insert(conversation);
-        for entry in &lane.queue {
-            self.pending.remove(&entry.sequence);
-        }
-        for entry in lane.queue.drain(1..) {
-            self.entry_count -= 1;
-            self.weight -= entry.weight();
-        }
-    }
-
-    /// Holds the lanes of attempts that take long, as far as they keep the cursor back.
-    fn hold_slow(&mut self, now: Timestamp) {
-        while let Some((conversation, since)) = self.slow_first() {
-            if later(since, self.limits.hold_after) > now {
-                break;
-            }
-            self.hold_from_first(conversation, now);
-        }
-    }
-
-    /// The attempt that keeps the cursor back, if it is one, and since when it runs.
-    fn slow_first(&self) -> Option<(ConversationId, Timestamp)> {
-        let (_, conversation) = self.pending.first_key_value()?;
-        match self.lanes.get(conversation)?.work {
-            Work::Attempting { since } => Some((*conversation, since)),
-            _ => None,
-        }
-    }
 }
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
-
-#[cfg(test)]
-mod tests;

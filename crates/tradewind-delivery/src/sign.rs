@@ -4,6 +4,8 @@
 //! covers id, time and body, and Airy's, which covers the body. The key is the text of the webhook's
 //! `api_secret`; a Standard Webhooks library is given `whsec_` and the base64 of that text.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -27,14 +29,17 @@ pub fn airy(secret: &str, body: &[u8]) -> String {
     let mut mac = keyed(secret);
     mac.update(body);
     let digest = mac.finalize().into_bytes();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn keyed(secret: &str) -> Hmac<Sha256> {
-    match Hmac::new_from_slice(secret.as_bytes()) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes a key of any length"),
-    }
+    let Ok(mac) = Hmac::new_from_slice(secret.as_bytes()) else {
+        unreachable!("HMAC takes a key of any length");
+    };
+    mac
 }
 
 #[cfg(test)]

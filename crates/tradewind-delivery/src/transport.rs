@@ -87,7 +87,9 @@ impl Transport {
         body: Bytes,
         now: Timestamp,
     ) -> Result<Reply, Failure> {
-        self.guard.judge_host(&url).map_err(blocked)?;
+        self.guard
+            .judge_host(&url)
+            .map_err(|forbidden| blocked(&forbidden))?;
         let exchange = self.exchange(url, headers, body, now);
         // The client's own timeout covers the same span; this one does not depend on it.
         let Ok(result) = tokio::time::timeout(self.limits.deadline, exchange).await else {
@@ -138,7 +140,7 @@ impl Transport {
         while let Some(source) = cause {
             if let Some(lookup) = source.downcast_ref::<LookupError>() {
                 return match lookup {
-                    LookupError::Forbidden(forbidden) => blocked(forbidden.clone()),
+                    LookupError::Forbidden(forbidden) => blocked(forbidden),
                     other => Failure::new(FailureClass::Dns, other.to_string()),
                 };
             }
@@ -168,7 +170,7 @@ impl Transport {
     }
 }
 
-fn blocked(forbidden: Forbidden) -> Failure {
+fn blocked(forbidden: &Forbidden) -> Failure {
     Failure::new(FailureClass::Blocked, forbidden.to_string())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the seam: its verbs are the domain's, its promises are written on each verb, and one
 //! suite of tests holds them for every backend. `SQLite` stands behind it today; a second backend adds
-//! a module beside [`sqlite`] and a line in the suite.
+//! a module beside `sqlite` and a line in the suite.
 //!
 //! Three promises hold for every verb that writes. What it answered is durable: synced to disk before
 //! the call returns. It is atomic: a crash leaves all of it or none. And it is visible: a read that
@@ -37,6 +37,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The conversation is created by its first message if a source brought it ([`Origin::Source`]);
     /// the API can only write to one that exists. A message with the id of a stored one, or with an
     /// idempotency key that was used for the same request, changes nothing: [`Appended::Repeated`].
+    /// A message that [`Self::sweep`] removed is forgotten with its key.
     async fn append(&self, message: NewMessage) -> Result<Appended, StoreError>;
 
     /// Records what became of a message that its source was asked to take, and appends the entry that
@@ -119,7 +120,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError>;
 
-    /// The connected channels, the one connected first first. Bounded by `limit`.
+    /// The connected channels, in the order in which each was first connected. Bounded by `limit`.
     async fn list_channels(&self, limit: usize) -> Result<Vec<Channel>, StoreError>;
 
     // --- webhooks ------------------------------------------------------------------------------
@@ -159,7 +160,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Removes a bounded number of rows that are older than `retention` keeps. Entries of the log
     /// that a subscribed consumer has not dealt with are removed too once they are that old, and
-    /// counted in [`Swept::undelivered`]. Call again while [`Swept::more`].
+    /// counted in [`Swept::undelivered`]; lanes held at one of them go on with their next entry that is
+    /// left. A conversation keeps its last message, which goes with the one after it, and a message
+    /// stays as long as the log has an entry about it. Call again while [`Swept::more`].
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError>;
 
     /// Writes and syncs one small row, so that whoever asks knows whether the store accepts writes.

@@ -228,17 +228,16 @@ struct World {
     failing_percent: u64,
     arrived: HashMap<ConversationId, Vec<Sequence>>,
     arrivals: usize,
-    trace: Vec<String>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let random = SeededRandom::new(seed);
         let limits = Limits {
-            entries_max: 64 + below(&random, 64) as usize,
-            weight_max: 8_000 + below(&random, 40_000) as usize,
-            in_flight_max: 1 + below(&random, 8) as usize,
-            held_max: 2 + below(&random, 10) as usize,
+            entries_max: 64 + size_below(&random, 64),
+            weight_max: 8_000 + size_below(&random, 40_000),
+            in_flight_max: 1 + size_below(&random, 8),
+            held_max: 2 + size_below(&random, 10),
             hold_after: Duration::from_millis(1 + below(&random, 2_000)),
         };
         Self {
@@ -254,7 +253,6 @@ impl World {
             failing_percent: 0,
             arrived: HashMap::new(),
             arrivals: 0,
-            trace: vec![],
         }
     }
 
@@ -293,7 +291,7 @@ impl World {
             return;
         }
         let after = self.lanes.read_to();
-        let limit = room.min(1 + below(&self.random, 40) as usize);
+        let limit = room.min(1 + size_below(&self.random, 40));
         let found: Vec<_> = self
             .log
             .iter()
@@ -350,10 +348,7 @@ impl World {
 
     fn pick_attempt(&mut self) -> Option<LogEntry> {
         let count = self.attempts.len();
-        (count > 0).then(|| {
-            self.attempts
-                .swap_remove(below(&self.random, count as u64) as usize)
-        })
+        (count > 0).then(|| self.attempts.swap_remove(size_below(&self.random, count)))
     }
 
     fn arrive(&mut self, entry: &LogEntry) {
@@ -384,7 +379,7 @@ impl World {
             self.lanes.lane_read_failed(lane);
             return;
         }
-        let limit = 1 + below(&self.random, LANE_BATCH_MAX as u64) as usize;
+        let limit = 1 + size_below(&self.random, LANE_BATCH_MAX);
         let matching = |entry: &&LogEntry| {
             entry.message.conversation_id == lane && (from..=to).contains(&entry.sequence)
         };
@@ -444,7 +439,7 @@ impl World {
     }
 
     fn change_receiver(&mut self) {
-        self.failing_percent = [0, 0, 10, 50, 100][below(&self.random, 5) as usize];
+        self.failing_percent = [0, 0, 10, 50, 100][size_below(&self.random, 5)];
         self.poisoned = if below(&self.random, 3) == 0 {
             HashSet::from([conversation(below(&self.random, 6))])
         } else {
@@ -504,7 +499,6 @@ impl std::fmt::Debug for World {
             )
             .field("saved", &self.saved)
             .field("arrived", &self.arrived)
-            .field("trace", &self.trace)
             .field("lanes", &self.lanes)
             .finish_non_exhaustive()
     }
@@ -516,6 +510,10 @@ fn same_lane(one: &LogEntry, other: &LogEntry) -> bool {
 
 fn below(random: &SeededRandom, end: u64) -> u64 {
     u64::try_from(random.bits() % u128::from(end)).unwrap()
+}
+
+fn size_below(random: &SeededRandom, end: usize) -> usize {
+    usize::try_from(below(random, u64::try_from(end).unwrap())).unwrap()
 }
 
 proptest! {

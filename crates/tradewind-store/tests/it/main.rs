@@ -31,6 +31,7 @@ mod retention;
 mod settle;
 mod sqlite;
 mod token;
+mod undelivered;
 mod upkeep;
 mod webhook;
 mod world;

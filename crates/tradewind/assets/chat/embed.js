@@ -24,7 +24,7 @@
     :host { all: initial !important; color-scheme: light dark !important; }
     * { box-sizing: border-box; }
     .launcher {
-      position: fixed; z-index: 2147483001; bottom: max(20px, env(safe-area-inset-bottom)); inset-inline: auto 20px;
+      position: fixed; z-index: 2147483001; bottom: max(20px, env(safe-area-inset-bottom)); right: 20px;
       width: 56px; height: 56px; padding: 0; border: 0; border-radius: 50%; cursor: pointer;
       background: var(--accent); color: var(--ink);
       box-shadow: 0 1px 2px rgb(8 28 34 / .25), 0 8px 24px rgb(8 28 34 / .22);
@@ -41,12 +41,12 @@
     .dot[hidden] { display: none; }
     .panel {
       position: fixed; z-index: 2147483000; bottom: calc(max(20px, env(safe-area-inset-bottom)) + 72px);
-      inset-inline: auto 20px; width: 392px; height: min(640px, calc(100dvh - 120px)); overflow: hidden;
+      right: 20px; width: 392px; height: min(640px, calc(100dvh - 120px)); overflow: hidden;
       border-radius: 20px; background: Canvas;
       box-shadow: 0 0 0 1px rgb(8 28 34 / .08), 0 24px 64px -12px rgb(8 28 34 / .36);
       transform-origin: bottom right; transition: opacity .16s ease, transform .16s ease, visibility 0s;
     }
-    .left :is(.launcher, .panel) { inset-inline: 20px auto; transform-origin: bottom left; }
+    .left :is(.launcher, .panel) { left: 20px; right: auto; transform-origin: bottom left; }
     .panel[inert] { visibility: hidden; opacity: 0; transform: translateY(12px) scale(.98);
       transition: opacity .16s ease, transform .16s ease, visibility 0s .16s; }
     iframe { display: block; width: 100%; height: 100%; border: 0; color-scheme: normal; }

@@ -161,7 +161,7 @@ mod tests {
             "",
             "{",
             "hello",
-            "{}x",
+            r#"{"message":{"text":"a"}}x"#,
             r#"{"message":{"text":"\ud800"}}"#,
             &deep,
         ] {

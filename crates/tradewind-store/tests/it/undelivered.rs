@@ -1,0 +1,140 @@
+//! Retention where deliveries are behind: what was lost to it is counted, and the rest goes on.
+
+use tradewind_model::{ConversationId, Sequence, Webhook, WebhookStatus};
+use tradewind_store::{ConsumerId, ConsumerState};
+use uuid::Uuid;
+
+use crate::{
+    retention::{LOG, of, say, sweep},
+    world::{World, held, progress, source_consumer, webhook_id},
+};
+
+conformance![
+    entries_beyond_a_cursor_are_counted_as_undelivered,
+    entries_of_held_lanes_are_counted_as_undelivered,
+    an_entry_two_consumers_missed_is_counted_once,
+    unsubscribed_webhooks_miss_nothing,
+    a_held_lane_goes_on_with_what_is_left_of_it,
+    a_held_lane_with_nothing_left_is_released,
+    a_held_lane_that_begins_later_stays,
+];
+
+async fn subscribe(world: &World, number: u128) -> ConsumerId {
+    let webhook = Webhook {
+        id: webhook_id(number),
+        url: "https://example.org/".to_owned(),
+        headers: vec![],
+        status: WebhookStatus::Subscribed,
+        api_secret: Uuid::from_u128(number),
+    };
+    world.store.subscribe(webhook).await.unwrap();
+    ConsumerId::Webhook(webhook_id(number))
+}
+
+/// Moves a consumer's cursor and holds lanes, each from an entry on.
+async fn stand(
+    world: &World,
+    consumer: &ConsumerId,
+    cursor: u64,
+    lanes: &[(ConversationId, u64)],
+) -> ConsumerState {
+    let generation = world.open_consumer(consumer).await.generation;
+    let mut moved = progress(consumer, generation, Sequence(cursor));
+    moved.held = lanes
+        .iter()
+        .map(|(id, first)| held(*id, Sequence(*first)))
+        .collect();
+    assert!(world.store.save_progress(moved).await.unwrap());
+    world.open_consumer(consumer).await
+}
+
+async fn entries_beyond_a_cursor_are_counted_as_undelivered(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2", "3", "4"], 1_000).await;
+    stand(&world, &webhook, 3, &[]).await;
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (4, 1));
+}
+
+async fn entries_of_held_lanes_are_counted_as_undelivered(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1"], 0).await;
+    let ada = of("ada");
+    say(&world, "ben", &["2"], 0).await;
+    say(&world, "ada", &["3", "4", "5"], 0).await;
+    stand(&world, &webhook, 5, &[(ada, 3)]).await;
+    world.advance(1_000);
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (5, 3));
+}
+
+async fn an_entry_two_consumers_missed_is_counted_once(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    let other = subscribe(&world, 2).await;
+    world.open_consumer(&source_consumer()).await;
+    say(&world, "ada", &["1", "2", "3", "4"], 1_000).await;
+    let ada = of("ada");
+    stand(&world, &webhook, 4, &[(ada, 4)]).await;
+    stand(&world, &other, 3, &[]).await;
+    stand(&world, &source_consumer(), 2, &[]).await;
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 2);
+}
+
+async fn unsubscribed_webhooks_miss_nothing(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    stand(&world, &webhook, 1, &[(ada, 1)]).await;
+    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let swept = sweep(&world, &LOG).await;
+    assert_eq!((swept.log_entries, swept.undelivered), (2, 0));
+}
+
+async fn a_held_lane_goes_on_with_what_is_left_of_it(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 0).await;
+    let ada = of("ada");
+    world.advance(1_000);
+    say(&world, "ben", &["3"], 0).await;
+    say(&world, "ada", &["4", "5"], 0).await;
+    let before = stand(&world, &webhook, 5, &[(ada, 1)]).await;
+
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 2);
+
+    let after = world.open_consumer(&webhook).await;
+    assert_eq!(
+        (after.generation, after.cursor),
+        (before.generation, Sequence(5))
+    );
+    assert_eq!(after.held.len(), 1);
+    assert_eq!(
+        (after.held[0].first, after.held[0].attempts),
+        (Sequence(4), 0)
+    );
+    assert_eq!(after.held[0].conversation_id, ada);
+}
+
+async fn a_held_lane_with_nothing_left_is_released(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    say(&world, "ben", &["3"], 0).await;
+    stand(&world, &webhook, 3, &[(ada, 2)]).await;
+
+    assert_eq!(sweep(&world, &LOG).await.undelivered, 1);
+
+    assert_eq!(world.open_consumer(&webhook).await.held, []);
+}
+
+async fn a_held_lane_that_begins_later_stays(world: World) {
+    let webhook = subscribe(&world, 1).await;
+    say(&world, "ada", &["1", "2"], 1_000).await;
+    let ada = of("ada");
+    say(&world, "ada", &["3"], 0).await;
+    let before = stand(&world, &webhook, 3, &[(ada, 3)]).await;
+
+    let swept = sweep(&world, &LOG).await;
+
+    assert_eq!((swept.log_entries, swept.undelivered), (2, 0));
+    assert_eq!(world.open_consumer(&webhook).await, before);
+}

@@ -1,0 +1,12 @@
+//! Black-box tests: the real binary on a real directory, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
+mod bad_input;
+mod cli;
+mod delivery;
+mod kill;
+mod live;
+mod support;
+mod tidy;
