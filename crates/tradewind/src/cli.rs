@@ -25,7 +25,10 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::doc_markdown, reason = "these comments are help texts, which are not Markdown")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, which are not Markdown"
+)]
 enum Command {
     /// Run the server.
     ///

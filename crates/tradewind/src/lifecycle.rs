@@ -8,7 +8,7 @@ use tokio_util::{
 };
 
 /// Longest time that shutdown waits for what is in flight.
-pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(9);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(8);
 
 /// The tasks of the process. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -72,7 +72,9 @@ fn token_length(text: &str) -> usize {
 }
 
 fn is_quoted(text: &str, word: &str) -> bool {
-    let rest = text.strip_prefix('"').and_then(|text| text.strip_prefix(word));
+    let rest = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_prefix(word));
     rest.is_some_and(|rest| rest.starts_with('"'))
 }
 

@@ -54,7 +54,8 @@ impl Socket {
     /// Subscribes under this id, and waits until the server has.
     pub(crate) async fn subscribe(&mut self, id: &str) {
         let destination = "destination:/user/queue/message";
-        self.ask(&format!("SUBSCRIBE\nid:{id}\n{destination}")).await;
+        self.ask(&format!("SUBSCRIBE\nid:{id}\n{destination}"))
+            .await;
     }
 
     /// Sends a frame without a body, and waits for its receipt.
@@ -83,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// The next frame as its command, its header `message` or `destination`, and whatever stands in it.
+    /// The header `message` of the next frame, which must be an `ERROR`.
     pub(crate) async fn error(&mut self) -> String {
         let frame = self.frame().await;
         let head = frame.split("\n\n").next().unwrap_or_default();
