@@ -7,7 +7,7 @@ use tradewind_model::{Clock, Random, Source};
 use tradewind_sources::{Provider, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
-use crate::{api::auth::FixedToken, lifecycle::Tasks, live::hub::Hub};
+use crate::{lifecycle::Tasks, live::hub::Hub, token::FixedToken};
 
 /// Cheap to clone.
 #[derive(Clone)]

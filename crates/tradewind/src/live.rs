@@ -5,5 +5,13 @@
 //! by reading the conversation when it returns.
 
 pub(crate) mod hub;
-pub(crate) mod socket;
-pub(crate) mod stomp;
+mod socket;
+mod stomp;
+
+use axum::{Router, routing::any};
+
+use crate::app::App;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new().route("/ws.chatplugin", any(socket::chat_plugin))
+}

@@ -6,8 +6,10 @@ mod cli;
 mod console;
 mod lifecycle;
 mod live;
+mod routes;
 mod server;
 mod settings;
+mod token;
 mod upkeep;
 
 use std::process::ExitCode;

@@ -1,47 +1,38 @@
 //! A running Tradewind: builds the components, accepts connections, and ends in order.
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tradewind_delivery::{
     attempt::{Consumer, Observer},
-    dispatcher::Dispatcher,
+    dispatcher::{Dispatcher, DispatcherHandle},
     driver::Context,
     guard::Guard,
     transport::{Transport, TransportLimits},
 };
-use tradewind_model::{Clock, OsRandom, Random, Scope, SystemClock, Token, TokenId};
-use tradewind_sources::{Replies, chat_plugin};
+use tradewind_model::{Clock, OsRandom, Random, SystemClock};
+use tradewind_sources::{Provider, Replies, chat_plugin};
 use tradewind_store::{SqliteStore, Store};
 
 use crate::{
-    api::{self, auth},
     app::{App, Parts},
     lifecycle::Tasks,
     live::hub::Hub,
+    routes,
     settings::Settings,
-    upkeep,
+    token, upkeep,
 };
 
-/// The file in the data directory that keeps the first admin token.
-const TOKEN_FILE: &str = "token";
 /// Time that a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(30);
 /// How long to wait when no connection can be accepted, such as when file descriptors ran out.
@@ -82,23 +73,15 @@ impl Server {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let store = SqliteStore::open(&settings.data, Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let (admin_token, token_is_new) = admin_token(settings, &*store, &*clock, &*random).await?;
+        let (admin_token, token_is_new) =
+            token::admin(settings, &*store, &*clock, &*random).await?;
         let key = store
             .secret(chat_plugin::SECRET_NAME, random.secret())
             .await?;
 
         let tasks = Tasks::default();
         let guard = Guard::new(&settings.webhook_allow);
-        let limits = TransportLimits {
-            deadline: settings.attempt_deadline(),
-            ..TransportLimits::default()
-        };
-        let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
         let providers = tradewind_sources::all();
-        let replies = providers.iter().map(|provider| {
-            let replies = Replies::new(Arc::clone(provider), Arc::clone(&store));
-            Arc::new(replies) as Arc<dyn Consumer>
-        });
         let context = Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -106,13 +89,10 @@ impl Server {
             limits: settings.limits(),
             observer,
         };
-        let (dispatcher, handle) = Dispatcher::new(context, transport, replies.collect());
+        let dispatcher = start_deliveries(settings, &guard, &providers, context, &tasks)?;
         let hub = Hub::default();
-        tasks.spawn_service("deliveries", dispatcher.run(tasks.stop_token()));
-        tasks.spawn_service(
-            "live updates",
-            hub.clone().run(Arc::clone(&store), tasks.stop_token()),
-        );
+        let live = hub.clone().run(Arc::clone(&store), tasks.stop_token());
+        tasks.spawn_service("live updates", live);
         let sweep = upkeep::run(Arc::clone(&store), settings.retention(), tasks.stop_token());
         tasks.spawn_service("upkeep", sweep);
 
@@ -121,15 +101,15 @@ impl Server {
             clock,
             random,
             tasks: tasks.clone(),
-            dispatcher: handle,
+            dispatcher,
             guard,
             hub,
             providers,
             session_tokens: chat_plugin::SessionTokens::new(key),
-            fixed_token: settings.api_token.as_ref().map(auth::FixedToken::new),
+            fixed_token: settings.api_token.as_ref().map(token::FixedToken::new),
             body_bytes_max: settings.server.body_bytes_max,
         });
-        let router = api::router(app, Duration::from_secs(settings.server.request_seconds));
+        let router = routes::all(app, Duration::from_secs(settings.server.request_seconds));
         let accept = accept(
             listener,
             router,
@@ -181,6 +161,29 @@ impl Server {
     }
 }
 
+/// Starts whoever reads the log on: the replies of each source, and the webhooks.
+fn start_deliveries(
+    settings: &Settings,
+    guard: &Guard,
+    providers: &[Arc<dyn Provider>],
+    context: Context,
+    tasks: &Tasks,
+) -> anyhow::Result<DispatcherHandle> {
+    let limits = TransportLimits {
+        deadline: settings.attempt_deadline(),
+        ..TransportLimits::default()
+    };
+    let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
+    let replies = providers.iter().map(|provider| -> Arc<dyn Consumer> {
+        let store = Arc::clone(&context.store);
+        Arc::new(Replies::new(Arc::clone(provider), store))
+    });
+    let replies = replies.collect();
+    let (dispatcher, handle) = Dispatcher::new(context, transport, replies);
+    tasks.spawn_service("deliveries", dispatcher.run(tasks.stop_token()));
+    Ok(handle)
+}
+
 /// Resolves at SIGTERM or Ctrl-C.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -196,64 +199,6 @@ async fn signalled() {
         }
         _ => std::future::pending().await,
     }
-}
-
-/// The admin token in plain, if it is known, and whether it was made now.
-///
-/// The first start makes one, unless the settings name it. The file is written and synced before the
-/// store knows the token, so that a crash between the two leaves a token that the next start takes.
-async fn admin_token(
-    settings: &Settings,
-    store: &dyn Store,
-    clock: &dyn Clock,
-    random: &dyn Random,
-) -> anyhow::Result<(Option<SecretString>, bool)> {
-    if let Some(token) = &settings.api_token {
-        let text = token.expose_secret();
-        anyhow::ensure!(
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()),
-            "api_token: must be one or more visible ASCII characters without spaces"
-        );
-        return Ok((Some(token.clone()), false));
-    }
-    let path = settings.data.join(TOKEN_FILE);
-    let kept = std::fs::read_to_string(&path)
-        .ok()
-        .map(|text| text.trim().to_owned());
-    if store.has_tokens().await? {
-        return Ok((kept.map(SecretString::from), false));
-    }
-    let text = match kept.filter(|text| !text.is_empty()) {
-        Some(text) => text,
-        None => {
-            let text = format!("tw_{}", URL_SAFE_NO_PAD.encode(random.secret()));
-            write_private(&path, &text)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            text
-        }
-    };
-    let token = Token {
-        id: TokenId::fresh(clock, random),
-        name: "first admin token".to_owned(),
-        scope: Scope::Admin,
-        expires_at: None,
-    };
-    store.put_token(token, auth::hash(&text)).await?;
-    Ok((Some(text.into()), true))
-}
-
-/// Writes a file that only its owner can read, and waits until it is on the disk.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }
 
 /// Accepts connections until shutdown. The connections end by themselves, and shutdown waits for them.

@@ -60,6 +60,10 @@ pub(crate) struct Delivery {
 /// Days that things are kept; 0 is for ever.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a setting's name ends with its unit"
+)]
 pub(crate) struct RetentionDays {
     /// Events, delivered or not.
     pub(crate) events_days: u32,
@@ -136,7 +140,9 @@ impl Settings {
     fn build(file: &str, environment: &[(String, String)], flags: &Flags) -> anyhow::Result<Self> {
         let mut table: toml::Table = file.parse().context("the settings file is not TOML")?;
         for (name, value) in environment {
-            set_variable(&mut table, name, value)?;
+            if is_setting(name, value)? {
+                set_variable(&mut table, name, value)?;
+            }
         }
         let mut settings: Self = table.try_into().context("a setting is wrong")?;
         settings.listen = flags.listen.unwrap_or(settings.listen);
@@ -213,7 +219,7 @@ impl Settings {
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(
+fn within<T: Copy + PartialOrd + std::fmt::Display>(
     name: &str,
     value: T,
     min: T,
@@ -262,11 +268,27 @@ fn read_file(flags: &Flags, environment: &[(String, String)]) -> anyhow::Result<
     }
 }
 
+/// Whether a variable names a setting. The environment is shared, so one that does not is passed over;
+/// it may be a typo, so it is not passed over in silence.
+fn is_setting(name: &str, value: &str) -> anyhow::Result<bool> {
+    if OTHER_VARIABLES.contains(&name) {
+        return Ok(false);
+    }
+    let mut alone = toml::Table::new();
+    set_variable(&mut alone, name, value)?;
+    let unknown = |error: toml::de::Error| error.message().starts_with("unknown field");
+    if alone.try_into::<Settings>().is_err_and(unknown) {
+        tracing::warn!(
+            variable = name,
+            "no setting has this name; the variable is passed over"
+        );
+        return Ok(false);
+    }
+    Ok(true)
+}
+
 /// Puts a variable such as `TRADEWIND_DELIVERY__TIMEOUT_SECONDS=30` where the file would have it.
 fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
-    if OTHER_VARIABLES.contains(&name) {
-        return Ok(());
-    }
     let path = name.trim_start_matches(PREFIX).to_lowercase();
     let (section, key) = match path.split_once("__") {
         Some((section, key)) => (Some(section), key),
@@ -358,6 +380,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert!(error("tpyo = 1", &[]).contains("tpyo"));
+        assert!(build("", &[("TRADEWIND_TPYO", "1"), ("TRADEWIND_X__Y", "1")]).is_ok());
         assert!(error("", &[("TRADEWIND_LISTEN", "nowhere")]).contains("listen"));
         assert!(
             error("", &[("TRADEWIND_DELIVERY__TIMEOUT_SECONDS", "900")])

@@ -120,11 +120,11 @@ fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
 
 fn sweep_messages(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {
     let oldest = consumer::oldest(db)?;
-    let old = old_messages(db, cutoff_ms, oldest)?;
+    let old = old_messages(db, cutoff_ms)?;
     let mut swept_to = None;
     for message in &old {
-        // The one before it may have been left as the last of its conversation. An entry about that
-        // one can be younger: then the sweep waits here, so that no gap comes about.
+        // The one before it may have been left as the last of its conversation, and settled since:
+        // the sweep waits here until the log has lost that too, so that no gap comes about.
         if referred(db, message, oldest)? {
             break;
         }
@@ -142,20 +142,18 @@ fn sweep_messages(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<
     Ok(())
 }
 
-/// The oldest messages that were not swept yet, as far as all are older than the cutoff and no entry
-/// from `oldest` on is about them.
-fn old_messages(db: &Connection, cutoff_ms: i64, oldest: Sequence) -> Result<Vec<Old>, StoreError> {
+/// The oldest messages that were not swept yet, as far as all are older than the cutoff.
+fn old_messages(db: &Connection, cutoff_ms: i64) -> Result<Vec<Old>, StoreError> {
     let mut statement = db.prepare_cached(
         "-- old_messages
-         SELECT row, conversation_row, position, stored_at_ms, last_sequence FROM message
+         SELECT row, conversation_row, position, stored_at_ms FROM message
          WHERE row > (SELECT swept_message_row FROM counter)
          ORDER BY row LIMIT ?1",
     )?;
     let mut messages = statement.query([SWEEP_MAX])?;
     let mut old = Vec::new();
     while let Some(row) = messages.next()? {
-        let last_sequence: Sequence = get(row, 4)?;
-        if row.get::<_, i64>(3)? >= cutoff_ms || last_sequence >= oldest {
+        if row.get::<_, i64>(3)? >= cutoff_ms {
             break;
         }
         old.push(Old {

@@ -19,6 +19,7 @@ conformance![
     a_message_the_log_still_speaks_of_stays,
     messages_never_have_a_gap,
     a_message_settled_late_waits_for_its_entry,
+    a_message_that_was_left_and_settled_late_waits_for_its_entry,
     the_pages_of_a_swept_conversation_start_at_what_is_left,
     idempotency_keys_go_when_they_are_old,
     a_key_whose_message_was_swept_is_a_new_key,
@@ -247,6 +248,24 @@ async fn a_message_settled_late_waits_for_its_entry(world: World) {
 
     // Its newest entry is young: the message stays, and so does what comes after it.
     assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    assert_eq!(texts(&world.messages(ada).await), ["2", "3"]);
+    assert_eq!(world.log().await[0].message.id, sent.id);
+
+    world.advance(101);
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    assert_eq!(texts(&world.messages(ada).await), ["3"]);
+}
+
+async fn a_message_that_was_left_and_settled_late_waits_for_its_entry(world: World) {
+    say(&world, "ada", &["1"], 0).await;
+    let ada = of("ada");
+    let sent = world.send(ada, "2").await;
+    world.advance(10_000);
+    assert_eq!(sweep(&world, &ALL).await.messages, 1);
+    say(&world, "ada", &["3"], 10_000).await;
+    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+
+    assert_eq!(sweep(&world, &ALL).await.messages, 0);
     assert_eq!(texts(&world.messages(ada).await), ["2", "3"]);
     assert_eq!(world.log().await[0].message.id, sent.id);
 

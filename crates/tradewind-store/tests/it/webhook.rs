@@ -12,6 +12,7 @@ conformance![
     an_updated_webhook_keeps_its_secret_and_its_place,
     an_unsubscribed_webhook_forgets_what_waits,
     a_webhook_subscribed_again_starts_at_the_newest_entry,
+    a_lane_held_while_unsubscribed_is_forgotten_too,
     a_webhook_unsubscribed_twice_is_unsubscribed,
     a_webhook_nobody_subscribed_is_not_found,
     webhooks_are_listed_oldest_first,
@@ -140,6 +141,20 @@ async fn a_webhook_subscribed_again_starts_at_the_newest_entry(world: World) {
     assert!(state.generation > unsubscribed.generation);
     assert_eq!(state.cursor, *world.store.head().borrow());
     assert_eq!(state.held, []);
+}
+
+async fn a_lane_held_while_unsubscribed_is_forgotten_too(world: World) {
+    with_a_held_lane(&world).await;
+    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let id = ConsumerId::Webhook(webhook_id(1));
+    let mut holding = progress(&id, state(&world, 1).await.generation, Sequence(2));
+    let ada = world.log().await[0].message.conversation_id;
+    holding.held = vec![held(ada, Sequence(2))];
+    assert!(world.store.save_progress(holding).await.unwrap());
+
+    world.store.subscribe(webhook(1)).await.unwrap();
+
+    assert_eq!(state(&world, 1).await.held, []);
 }
 
 async fn a_webhook_unsubscribed_twice_is_unsubscribed(world: World) {

@@ -5,14 +5,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
-use tradewind_model::{Scope, Token, TokenId};
+use tradewind_model::{Scope, Token};
 use tradewind_sources::chat_plugin::{Purpose, Session};
-use tradewind_store::TokenHash;
 
-use crate::{api::error::ApiError, app::App};
+use crate::{api::error::ApiError, app::App, token};
 
 /// A caller that may read.
 #[derive(Debug)]
@@ -26,28 +22,6 @@ pub(crate) struct Admin;
 /// A visitor of a chat channel.
 #[derive(Debug)]
 pub(crate) struct Visitor(pub(crate) Session);
-
-/// The admin token that the settings name. Only its hash is kept.
-#[derive(Debug)]
-pub(crate) struct FixedToken {
-    hash: TokenHash,
-    token: Token,
-}
-
-impl FixedToken {
-    pub(crate) fn new(text: &SecretString) -> Self {
-        let token = Token {
-            id: TokenId::derived("token", "TRADEWIND_API_TOKEN"),
-            name: "TRADEWIND_API_TOKEN".to_owned(),
-            scope: Scope::Admin,
-            expires_at: None,
-        };
-        Self {
-            hash: hash(text.expose_secret()),
-            token,
-        }
-    }
-}
 
 impl FromRequestParts<App> for Reader {
     type Rejection = ApiError;
@@ -89,11 +63,6 @@ impl FromRequestParts<App> for Visitor {
     }
 }
 
-/// The SHA-256 by which a token is known.
-pub(crate) fn hash(text: &str) -> TokenHash {
-    TokenHash(Sha256::digest(text.as_bytes()).into())
-}
-
 /// A token with or without `Bearer` before it: clients of Airy Core send both forms.
 pub(crate) fn strip_bearer(value: &str) -> &str {
     let value = value.trim();
@@ -109,10 +78,11 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn authorize(headers: &HeaderMap, app: &App, needed: Scope) -> Result<Token, ApiError> {
-    let hash = hash(presented(headers).ok_or(ApiError::Unauthorized)?);
-    let token = match &app.fixed_token {
-        Some(fixed) if bool::from(fixed.hash.0.ct_eq(&hash.0)) => fixed.token.clone(),
-        _ => app
+    let hash = token::hash(presented(headers).ok_or(ApiError::Unauthorized)?);
+    let fixed = app.fixed_token.as_ref().and_then(|fixed| fixed.find(hash));
+    let token = match fixed {
+        Some(token) => token.clone(),
+        None => app
             .store
             .find_token(hash)
             .await?

@@ -80,45 +80,39 @@ impl Hub {
 
     /// Follows the log until `stop`. While nobody listens, nothing is read.
     pub(crate) async fn run(self, store: Arc<dyn Store>, stop: CancellationToken) {
-        let mut head = store.head();
-        let mut position = *head.borrow();
-        while !stop.is_cancelled() {
-            let newest = *head.borrow_and_update();
-            // Whoever starts to listen after this look hears what comes after `newest`.
-            if self.is_silent() {
-                position = newest;
+        let follow = async {
+            let mut head = store.head();
+            let mut position = *head.borrow();
+            loop {
+                let newest = *head.borrow_and_update();
+                // Whoever starts to listen after this look hears what comes after `newest`.
+                if self.is_silent() {
+                    position = newest;
+                }
+                while position < newest {
+                    position = self.hand_out(&*store, position).await;
+                }
+                if head.changed().await.is_err() {
+                    return;
+                }
             }
-            position = self.hand_out(&*store, position, newest).await;
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = head.changed() => if changed.is_err() { break },
-            }
-        }
+        };
+        let _ = stop.run_until_cancelled(follow).await;
     }
 
-    async fn hand_out(
-        &self,
-        store: &dyn Store,
-        mut position: Sequence,
-        newest: Sequence,
-    ) -> Sequence {
-        while position < newest {
-            match store.read_log(position, READ_MAX, READ_WEIGHT_MAX).await {
-                Ok(page) => {
-                    self.publish(page.entries);
-                    if page.read_to <= position {
-                        break;
-                    }
-                    position = page.read_to;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "live updates wait: the log could not be read");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                    break;
-                }
+    /// Hands out the next entries, and gives the position after them.
+    async fn hand_out(&self, store: &dyn Store, position: Sequence) -> Sequence {
+        match store.read_log(position, READ_MAX, READ_WEIGHT_MAX).await {
+            Ok(page) => {
+                self.publish(page.entries);
+                page.read_to
+            }
+            Err(error) => {
+                tracing::error!(%error, "live updates wait: the log could not be read");
+                tokio::time::sleep(STORE_PAUSE).await;
+                position
             }
         }
-        position
     }
 
     fn publish(&self, entries: Vec<LogEntry>) {

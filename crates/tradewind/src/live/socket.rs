@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::Bytes,
     extract::{
         State, WebSocketUpgrade,
         ws::{Message as WsMessage, WebSocket},
@@ -321,7 +322,7 @@ fn negotiate_heart_beat(client: Option<&str>) -> (Pace, String) {
         send_every: hears.unwrap_or(PING_EVERY),
         beat: match hears {
             Some(_) => WsMessage::Text("\n".into()),
-            None => WsMessage::Ping(Default::default()),
+            None => WsMessage::Ping(Bytes::new()),
         },
         silence_max: sends
             .unwrap_or(PING_EVERY)

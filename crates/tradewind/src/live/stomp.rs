@@ -131,11 +131,11 @@ type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 /// Splits the first frame into head and body, with what follows it; `None` while it is incomplete.
 fn split_frame(bytes: &[u8]) -> Result<Option<Parts<'_>>, FrameError> {
     let Some((head, start)) = head_end(bytes) else {
-        // Without headers a frame can end before an empty line was seen only if it is malformed.
-        return match bytes.contains(&0) {
-            true => Err(FrameError::Malformed("no empty line after the headers")),
-            false => Ok(None),
-        };
+        // Even a frame without headers has an empty line before its end.
+        if bytes.contains(&0) {
+            return Err(FrameError::Malformed("no empty line after the headers"));
+        }
+        return Ok(None);
     };
     let rest = &bytes[start..];
     let length = content_length(head)?;

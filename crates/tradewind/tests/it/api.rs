@@ -720,7 +720,7 @@ async fn a_bad_token_where_none_is_needed_is_ignored() {
 // Pages and browsers
 
 #[tokio::test]
-async fn any_web_page_may_call_the_chat_plugin() {
+async fn any_web_page_may_ask_to_call_the_chat_plugin() {
     let server = Server::start().await;
     for verb in ["authenticate", "resumeToken", "send"] {
         let preflight = [
@@ -749,11 +749,22 @@ async fn any_web_page_may_call_the_chat_plugin() {
             let allowed = answer.header("access-control-allow-headers");
             assert!(allowed.contains(header), "{verb}: {allowed}");
         }
-        // The page must also be let to read what is answered, a refusal too.
+    }
+}
+
+#[tokio::test]
+async fn any_web_page_may_read_what_the_chat_plugin_answers() {
+    let server = Server::start().await;
+    for verb in ["authenticate", "resumeToken", "send"] {
         let origin = [("origin", "https://shop.example")];
+        let path = format!("chatplugin.{verb}");
         let answer = server.try_call(&path, &json!([]), &origin).await.unwrap();
-        assert!(answer.status.is_client_error());
-        assert_ne!(answer.header("access-control-allow-origin"), "", "{verb}");
+        assert!(answer.status.is_client_error(), "a refusal too");
+        let allowed = answer.header("access-control-allow-origin");
+        assert!(
+            ["*", "https://shop.example"].contains(&allowed),
+            "{verb}: {allowed}"
+        );
     }
 }
 
@@ -805,7 +816,7 @@ async fn the_chat_page_of_no_open_channel_is_a_page_that_says_so() {
     let channel = server.connect_channel().await;
     let disconnect = json!({ "channel_id": channel });
     server.call("channels.disconnect", disconnect).await.ok();
-    for id in [UNKNOWN, "nonsense", &channel, "%3Cscript%3E", "%FF", "%00"] {
+    for id in [UNKNOWN, "nonsense", &channel, "%3Cscript%3E", "%00"] {
         let page = server.get(&format!("chat/{id}")).await;
         assert_eq!(page.status, 404, "{id}: {}", page.text);
         assert_eq!(
@@ -815,6 +826,18 @@ async fn the_chat_page_of_no_open_channel_is_a_page_that_says_so() {
         );
         assert_ne!(page.header("content-security-policy"), "", "{id}");
     }
+}
+
+#[tokio::test]
+async fn the_chat_page_of_an_id_that_is_not_text_is_not_found() {
+    let server = Server::start().await;
+    let page = server.get("chat/%FF").await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("content-type")),
+        (404, "text/html; charset=utf-8"),
+        "{}",
+        page.text
+    );
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod cli;
 mod delivery;
 mod kill;
 mod live;
+mod readme;
 mod support;
 mod tidy;

@@ -195,3 +195,17 @@ async fn a_writer_that_is_dropped_finishes_what_waits() {
     // The lock is free again.
     Directory::lock(home.path()).unwrap();
 }
+
+/// No test can cut the power; this one sees that the settings against it are in force.
+#[tokio::test]
+async fn commits_are_synced() {
+    let (writer, _home) = writer();
+    let settings = |batch: &Batch<'_>| {
+        let read = |name| batch.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let mode = batch.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        Ok((mode, read("synchronous")?, read("foreign_keys")?))
+    };
+    let (full, on) = (2, 1);
+    let expected = ("wal".to_owned(), full, on);
+    assert_eq!(writer.write(settings).await.unwrap(), expected);
+}

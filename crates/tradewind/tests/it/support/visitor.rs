@@ -35,4 +35,21 @@ impl Visitor {
             .try_call("chatplugin.send", &body, &[("authorization", &self.token)])
             .await
     }
+
+    /// What was said in the conversation so far, as the page shows it after a reload.
+    pub(crate) async fn texts(&self, server: &Server) -> Vec<String> {
+        let caller = [("authorization", self.token.as_str())];
+        let resume = server
+            .try_call("chatplugin.resumeToken", &json!({}), &caller)
+            .await;
+        let resume = json!({ "resume_token": resume.unwrap().ok()["resume_token"] });
+        let back = server
+            .try_call("chatplugin.authenticate", &resume, &[])
+            .await;
+        let messages = back.unwrap().ok()["messages"].as_array().cloned().unwrap();
+        messages
+            .iter()
+            .map(|message| message["content"]["text"].as_str().unwrap().to_owned())
+            .collect()
+    }
 }
