@@ -220,8 +220,20 @@ describe("one conversation, many pages", () => {
   test("two tabs opened at once begin one conversation", async (t) => {
     const context = await newContext(t);
     const [first, second] = await Promise.all([context.newPage(), context.newPage()]);
+    const begun = [];
+    await context.route("**/chatplugin.authenticate", async (route) => {
+      if ("channel_id" in route.request().postDataJSON()) begun.push(route);
+      else await route.continue();
+    });
     await Promise.all([first.goto(chatUrl()), second.goto(chatUrl())]);
+    await eventually("one tab asks for a session, the other waits for its lock", async () => {
+      const locks = await first.evaluate(() => navigator.locks.query());
+      return begun.length + locks.pending.length === 2;
+    });
+    assert.equal(begun.length, 1);
+    await begun[0].continue();
     await Promise.all([isConnected(first), isConnected(second)]);
+    assert.equal(begun.length, 1);
     await begin(first, "Who hears me?");
     await shows(second, ["Who hears me?"]);
   });
@@ -312,6 +324,57 @@ describe("when things go wrong", () => {
     assert.equal(keys[0], keys[1]);
     await shows(page, ["Before", "Only once"]);
     assert.deepEqual(await storedTexts(page), ["Before", "Only once"]);
+  });
+
+  for (const first of ["echo", "answer"]) {
+    test(`a message is one bubble when its ${first} comes first`, async (t) => {
+      const page = await (await newContext(t)).newPage();
+      const held = [];
+      let isHolding = false;
+      const hold = (what, release) => (isHolding && what !== first ? held.push(release) : release());
+      await page.routeWebSocket(/\/ws\.chatplugin$/, (socket) => {
+        const upstream = socket.connectToServer();
+        upstream.onMessage((data) => (data.toString().startsWith("MESSAGE") ? hold("echo", () => socket.send(data)) : socket.send(data)));
+      });
+      await page.route("**/chatplugin.send", async (route) => {
+        const response = await route.fetch();
+        await hold("answer", () => route.fulfill({ response }));
+      });
+      await page.goto(chatUrl());
+      await isConnected(page);
+      await begin(page, "Before");
+      isHolding = true;
+      await write(page, "One bubble");
+      await lastStateIs(page, "sent");
+      await eventually("the other is held back", () => held.length === 1);
+      await shows(page, ["Before", "One bubble"]);
+      isHolding = false;
+      held[0]();
+      await write(page, "The next");
+      await lastStateIs(page, "sent");
+      await shows(page, ["Before", "One bubble", "The next"]);
+    });
+  }
+
+  test("a socket that refuses the token gets a new one", async (t) => {
+    const page = await (await newContext(t)).newPage();
+    const steps = [];
+    page.on("request", (request) => request.url().endsWith("/chatplugin.authenticate") && steps.push("authenticate"));
+    await page.routeWebSocket(/\/ws\.chatplugin$/, (socket) => {
+      const upstream = socket.connectToServer();
+      socket.onMessage((data) => {
+        const isFirst = data.startsWith("CONNECT") && !steps.includes("connect");
+        if (data.startsWith("CONNECT")) steps.push("connect");
+        if (isFirst) socket.send("ERROR\nmessage:401 the token has expired\n\n\0");
+        else upstream.send(data);
+      });
+    });
+    await page.goto(chatUrl());
+    await eventually("the page connects again", () => steps.filter((step) => step === "connect").length === 2);
+    assert.deepEqual(steps.slice(0, 4), ["authenticate", "connect", "authenticate", "connect"]);
+    const conversation = await begin(page, "Hello");
+    await server.reply(conversation, "Good day!");
+    await shows(page, ["Hello", "Good day!"]);
   });
 
   test("the same text twice is two messages", async (t) => {
@@ -539,7 +602,11 @@ describe("the widget on another website", () => {
     await shows(frame, ["From the website", "To the website", "While it is closed"]);
     await page.locator(".dot").waitFor({ state: "hidden" });
 
-    await frame.getByRole("button", { name: "Close chat" }).click();
+    await eventually("the input has it", () => frame.evaluate(() => document.activeElement.id === "text"));
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.press("Shift+Tab");
+    assert.equal(await frame.evaluate(() => document.activeElement.getAttribute("aria-label")), "Close chat");
+    await page.keyboard.press("Enter");
     await eventually("the focus is back on the button", () => focusIsOnLauncher(page));
   });
 

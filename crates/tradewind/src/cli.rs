@@ -4,12 +4,14 @@ mod demo;
 mod output;
 mod serve;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
-use ipnet::IpNet;
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{server::Broken, settings::Flags};
+use crate::{
+    server::Broken,
+    settings::{Flags, Listen, Net},
+};
 
 /// Exit code when what the caller said or the surroundings are at fault.
 const REFUSED: u8 = 2;
@@ -54,13 +56,13 @@ enum Command {
 struct ServeOptions {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     /// The directory that keeps everything; made if it does not exist [default: ./tradewind-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// A network that webhooks may reach although it is not public, such as 127.0.0.0/8; can be repeated
     #[arg(long, value_name = "CIDR")]
-    webhook_allow: Vec<IpNet>,
+    webhook_allow: Vec<Net>,
     /// The settings file [default: ./tradewind.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -68,11 +70,21 @@ struct ServeOptions {
 
 #[derive(Debug, Args)]
 struct DemoOptions {
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// The directory that keeps the demo's conversations
-    #[arg(long, value_name = "DIR", default_value = "./tradewind-demo")]
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080",
+        hide_default_value = true
+    )]
+    listen: Listen,
+    /// The directory that keeps the demo's conversations [default: ./tradewind-demo]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "./tradewind-demo",
+        hide_default_value = true
+    )]
     data: PathBuf,
 }
 
@@ -95,7 +107,16 @@ impl ServeOptions {
 
 /// Runs the command that the command line names.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::ValueValidation => {
+            // The first line says it all; the rest points to the help.
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            return fail(&anyhow::anyhow!("{}", line.trim_start_matches("error: ")));
+        }
+        Err(error) => error.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

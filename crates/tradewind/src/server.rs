@@ -65,9 +65,9 @@ impl Server {
         observer: Option<Observer>,
     ) -> anyhow::Result<Self> {
         // The port first: a second start by mistake fails before it touches the data.
-        let listener = TcpListener::bind(settings.listen)
+        let listener = TcpListener::bind(settings.listen.0)
             .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+            .with_context(|| format!("cannot listen on {}", settings.listen.0))?;
         let address = listener.local_addr().context("cannot listen")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom);
@@ -80,7 +80,7 @@ impl Server {
             .await?;
 
         let tasks = Tasks::default();
-        let guard = Guard::new(&settings.webhook_allow);
+        let guard = Guard::new(&settings.networks());
         let providers = tradewind_sources::all();
         let context = Context {
             store: Arc::clone(&store),

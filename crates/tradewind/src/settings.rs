@@ -1,9 +1,12 @@
 //! Settings: built-in defaults, then the file, then the environment, then the command line. The later
 //! wins. Unknown keys of the file are refused, because a typo there would otherwise be silent.
 
+mod read;
+mod value;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -11,21 +14,17 @@ use serde::Deserialize;
 use tradewind_delivery::lanes::Limits;
 use tradewind_store::Retention;
 
-/// The settings file that is read when it exists and no other is named.
-const DEFAULT_FILE: &str = "tradewind.toml";
-const PREFIX: &str = "TRADEWIND_";
-/// Variables with the prefix that are no keys of the file.
-const OTHER_VARIABLES: [&str; 2] = ["TRADEWIND_CONFIG", "TRADEWIND_LOG"];
+pub(crate) use value::{Listen, Net};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// Networks that webhooks may reach although they are not public.
-    pub(crate) webhook_allow: Vec<IpNet>,
+    pub(crate) webhook_allow: Vec<Net>,
     /// An admin token to accept; without it one is made at the first start.
     pub(crate) api_token: Option<SecretString>,
     pub(crate) server: Server,
@@ -74,7 +73,7 @@ pub(crate) struct RetentionDays {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: Listen(SocketAddr::from(([127, 0, 0, 1], 8080))),
             data: PathBuf::from("./tradewind-data"),
             webhook_allow: Vec::new(),
             api_token: None,
@@ -121,9 +120,9 @@ impl Default for RetentionDays {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Listen>,
     pub(crate) data: Option<PathBuf>,
-    pub(crate) webhook_allow: Vec<IpNet>,
+    pub(crate) webhook_allow: Vec<Net>,
 }
 
 impl Settings {
@@ -132,19 +131,19 @@ impl Settings {
     /// # Errors
     /// With the name of the setting that is wrong and what it must be.
     pub(crate) fn load(flags: &Flags) -> anyhow::Result<Self> {
-        let environment = environment()?;
-        let file = read_file(flags, &environment)?;
+        let environment = read::environment()?;
+        let file = read::file(flags, &environment)?;
         Self::build(&file, &environment, flags)
     }
 
     fn build(file: &str, environment: &[(String, String)], flags: &Flags) -> anyhow::Result<Self> {
-        let mut table: toml::Table = file.parse().context("the settings file is not TOML")?;
+        let mut table: toml::Table = file.parse().map_err(|error| read::not_toml(file, &error))?;
         for (name, value) in environment {
-            if is_setting(name, value)? {
-                set_variable(&mut table, name, value)?;
+            if read::is_setting(name, value)? {
+                read::set_variable(&mut table, name, value)?;
             }
         }
-        let mut settings: Self = table.try_into().context("a setting is wrong")?;
+        let mut settings: Self = table.try_into().map_err(|error| read::one_line(&error))?;
         settings.listen = flags.listen.unwrap_or(settings.listen);
         if let Some(data) = &flags.data {
             settings.data.clone_from(data);
@@ -196,6 +195,10 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn networks(&self) -> Vec<IpNet> {
+        self.webhook_allow.iter().map(|Net(net)| *net).collect()
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             in_flight_max: self.delivery.in_flight_max,
@@ -232,91 +235,6 @@ fn within<T: Copy + PartialOrd + std::fmt::Display>(
     Ok(())
 }
 
-/// Our variables of the process's environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one reader of the environment"
-)]
-fn environment() -> anyhow::Result<Vec<(String, String)>> {
-    let ours = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok()?;
-        name.starts_with(PREFIX).then_some((name, value))
-    });
-    ours.map(|(name, value)| match value.into_string() {
-        Ok(value) => Ok((name, value)),
-        Err(_) => bail!("{name}: is not UTF-8 text"),
-    })
-    .collect()
-}
-
-fn read_file(flags: &Flags, environment: &[(String, String)]) -> anyhow::Result<String> {
-    let named = environment
-        .iter()
-        .find(|(name, _)| name == "TRADEWIND_CONFIG");
-    let named = flags
-        .config
-        .clone()
-        .or_else(|| named.map(|(_, path)| path.into()));
-    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(String::new())
-        }
-        Err(error) => Err(error)
-            .with_context(|| format!("the settings file {} cannot be read", path.display())),
-    }
-}
-
-/// Whether a variable names a setting. The environment is shared, so one that does not is passed over;
-/// it may be a typo, so it is not passed over in silence.
-fn is_setting(name: &str, value: &str) -> anyhow::Result<bool> {
-    if OTHER_VARIABLES.contains(&name) {
-        return Ok(false);
-    }
-    let mut alone = toml::Table::new();
-    set_variable(&mut alone, name, value)?;
-    let unknown = |error: toml::de::Error| error.message().starts_with("unknown field");
-    if alone.try_into::<Settings>().is_err_and(unknown) {
-        tracing::warn!(
-            variable = name,
-            "no setting has this name; the variable is passed over"
-        );
-        return Ok(false);
-    }
-    Ok(true)
-}
-
-/// Puts a variable such as `TRADEWIND_DELIVERY__TIMEOUT_SECONDS=30` where the file would have it.
-fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
-    let path = name.trim_start_matches(PREFIX).to_lowercase();
-    let (section, key) = match path.split_once("__") {
-        Some((section, key)) => (Some(section), key),
-        None => (None, path.as_str()),
-    };
-    let target = match section {
-        None => table,
-        Some(section) => table
-            .entry(section)
-            .or_insert_with(|| toml::Table::new().into())
-            .as_table_mut()
-            .with_context(|| format!("{name}: {section} is not a section"))?,
-    };
-    let typed = match key {
-        "webhook_allow" => {
-            let nets = value
-                .split(',')
-                .map(str::trim)
-                .filter(|net| !net.is_empty());
-            toml::Value::Array(nets.map(Into::into).collect())
-        }
-        _ if section.is_some() => value.parse().unwrap_or_else(|_| value.into()),
-        _ => value.into(),
-    };
-    target.insert(key.to_owned(), typed);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Flags, Settings};
@@ -336,7 +254,7 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
         let file = "listen = \"127.0.0.1:1\"\n[delivery]\ntimeout_seconds = 20";
-        assert_eq!(build(file, &[]).unwrap().listen.port(), 1);
+        assert_eq!(build(file, &[]).unwrap().listen.0.port(), 1);
         assert_eq!(build(file, &[]).unwrap().delivery.timeout_seconds, 20);
         let variables = [
             ("TRADEWIND_LISTEN", "127.0.0.1:2"),
@@ -344,14 +262,17 @@ mod tests {
         ];
         let settings = build(file, &variables).unwrap();
         assert_eq!(
-            (settings.listen.port(), settings.delivery.timeout_seconds),
+            (settings.listen.0.port(), settings.delivery.timeout_seconds),
             (2, 30)
         );
         let flags = Flags {
             listen: Some("127.0.0.1:3".parse().unwrap()),
             ..Flags::default()
         };
-        assert_eq!(Settings::build(file, &[], &flags).unwrap().listen.port(), 3);
+        assert_eq!(
+            Settings::build(file, &[], &flags).unwrap().listen.0.port(),
+            3
+        );
     }
 
     #[test]
@@ -386,6 +307,8 @@ mod tests {
             error("", &[("TRADEWIND_DELIVERY__TIMEOUT_SECONDS", "900")])
                 .contains("delivery.timeout_seconds: 900 is not 1 to 60")
         );
+        assert!(error("a = 1\nb = = 1", &[]).contains("line 2"));
+        assert!(!error("", &[("TRADEWIND_LISTEN", "nowhere")]).contains('\n'));
         assert!(error("[retention]\nevents_days = 2", &[]).contains("retention.events_days"));
         assert!(error("[retention]\nevents_days = 0", &[]).contains("retention.messages_days"));
     }

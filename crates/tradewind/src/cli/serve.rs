@@ -11,11 +11,7 @@ use crate::{
 pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
     output::start_logs("info");
     let settings = Settings::load(flags)?;
-    if let Some(net) = settings
-        .webhook_allow
-        .iter()
-        .find(|net| net.prefix_len() == 0)
-    {
+    if let Some(net) = settings.networks().iter().find(|net| net.prefix_len() == 0) {
         tracing::warn!(%net, "webhooks may reach every address, this machine and its network included");
     }
     let server = Server::start(&settings, None).await?;

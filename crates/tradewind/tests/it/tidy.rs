@@ -1,1 +1,129 @@
-//! Later.
+//! The rules of the repository that no other tool checks.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const LINES_MAX: usize = 400;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A Rust file of the program, with what stands before its tests.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn code(&self) -> &str {
+        self.text.split("#[cfg(test)]").next().unwrap_or_default()
+    }
+}
+
+/// Every Rust file of the crates' `src` but those that are tests.
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    for member in fs::read_dir(root().join("crates")).unwrap() {
+        collect(&member.unwrap().path().join("src"), &mut found);
+    }
+    assert!(found.len() > 50, "only {} files were found", found.len());
+    found
+}
+
+fn collect(directory: &Path, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let path = path.display().to_string();
+            found.push(Source { path, text });
+        }
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_400_lines() {
+    let lines = |source: &Source| source.text.lines().count();
+    let long = sources()
+        .into_iter()
+        .filter(|source| lines(source) > LINES_MAX);
+    let long: Vec<_> = long
+        .map(|source| format!("{}: {}", source.path, lines(&source)))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn nothing_is_left_to_do_or_to_panic() {
+    // Put together here, so that this file may be searched too.
+    let words = [
+        [".unwrap", "()"].concat(),
+        [".expect", "("].concat(),
+        ["TO", "DO"].concat(),
+    ];
+    let mut found = Vec::new();
+    for source in sources() {
+        for (at, line) in source.code().lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let errors = root().join("crates/tradewind/src/api/error.rs");
+    let errors = fs::read_to_string(errors).unwrap();
+    let codes: Vec<_> = errors
+        .split("StatusCode::")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(", \"")?.1.split_once("\")"))
+        .map(|(code, _)| code)
+        .filter(|code| {
+            code.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
+        .collect();
+    assert!(codes.len() > 10, "only {codes:?} were found");
+    let Ok(docs) = fs::read_to_string(root().join("docs/api.md")) else {
+        return;
+    };
+    let missing: Vec<_> = codes
+        .into_iter()
+        .filter(|code| !docs.contains(&format!("`{code}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/api.md lacks {missing:?}");
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let sources = sources();
+    let mut limits: Vec<_> = sources
+        .iter()
+        .flat_map(|source| source.code().lines())
+        .filter_map(|line| line.split_once("const ")?.1.split_once(':'))
+        .map(|(name, _)| name)
+        .filter(|name| name.ends_with("_MAX"))
+        .collect();
+    limits.sort_unstable();
+    limits.dedup();
+    assert!(limits.len() > 10, "only {limits:?} were found");
+    let Ok(docs) = fs::read_to_string(root().join("ARCHITECTURE.md")) else {
+        return;
+    };
+    let missing: Vec<_> = limits
+        .into_iter()
+        .filter(|name| !docs.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md lacks {missing:?}");
+}

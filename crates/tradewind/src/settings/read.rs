@@ -1,0 +1,116 @@
+//! Where settings are read from: the file and the environment.
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::{Flags, Settings};
+
+/// The settings file that is read when it exists and no other is named.
+const DEFAULT_FILE: &str = "tradewind.toml";
+const PREFIX: &str = "TRADEWIND_";
+/// Variables with the prefix that are no keys of the file.
+const OTHER_VARIABLES: [&str; 2] = ["TRADEWIND_CONFIG", "TRADEWIND_LOG"];
+
+/// Our variables of the process's environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader of the environment"
+)]
+pub(super) fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        name.starts_with(PREFIX).then_some((name, value))
+    });
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => bail!("{name}: is not UTF-8 text"),
+    })
+    .collect()
+}
+
+pub(super) fn file(flags: &Flags, environment: &[(String, String)]) -> anyhow::Result<String> {
+    let named = environment
+        .iter()
+        .find(|(name, _)| name == "TRADEWIND_CONFIG");
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| named.map(|(_, path)| path.into()));
+    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(String::new())
+        }
+        Err(error) => Err(error)
+            .with_context(|| format!("the settings file {} cannot be read", path.display())),
+    }
+}
+
+/// Whether a variable names a setting. The environment is shared, so one that does not is passed over;
+/// it may be a typo, so it is not passed over in silence.
+pub(super) fn is_setting(name: &str, value: &str) -> anyhow::Result<bool> {
+    if OTHER_VARIABLES.contains(&name) {
+        return Ok(false);
+    }
+    let mut alone = toml::Table::new();
+    set_variable(&mut alone, name, value)?;
+    let unknown = |error: toml::de::Error| error.message().starts_with("unknown field");
+    if alone.try_into::<Settings>().is_err_and(unknown) {
+        tracing::warn!(
+            variable = name,
+            "no setting has this name; the variable is passed over"
+        );
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Puts a variable such as `TRADEWIND_DELIVERY__TIMEOUT_SECONDS=30` where the file would have it.
+pub(super) fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
+    let path = name.trim_start_matches(PREFIX).to_lowercase();
+    let (section, key) = match path.split_once("__") {
+        Some((section, key)) => (Some(section), key),
+        None => (None, path.as_str()),
+    };
+    let target = match section {
+        None => table,
+        Some(section) => table
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()
+            .with_context(|| format!("{name}: {section} is not a section"))?,
+    };
+    let typed = match key {
+        "webhook_allow" => {
+            let nets = value
+                .split(',')
+                .map(str::trim)
+                .filter(|net| !net.is_empty());
+            toml::Value::Array(nets.map(Into::into).collect())
+        }
+        _ if section.is_some() => value.parse().unwrap_or_else(|_| value.into()),
+        _ => value.into(),
+    };
+    target.insert(key.to_owned(), typed);
+    Ok(())
+}
+
+/// Where the file stops being TOML, in one line.
+pub(super) fn not_toml(file: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error
+        .span()
+        .and_then(|span| file.get(..span.start))
+        .unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    anyhow!(
+        "the settings file is not TOML: line {line}: {}",
+        error.message()
+    )
+}
+
+/// Which setting is wrong and why, in one line.
+pub(super) fn one_line(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+    anyhow!("a setting is wrong: {}", lines.join(" "))
+}
