@@ -17,6 +17,7 @@ const BACKOFF_MAX_MS = 30_000;
 const RETRY_AFTER_MAX_MS = 60_000;
 const STABLE_CONNECTION_MS = 10_000;
 const RESUME_RENEWAL_MS = 24 * 60 * 60_000;
+const STORAGE_ARRIVAL_MS = 1_000;
 const NOTICE_DELAY_MS = 1_200;
 const ECHO_CLOCK_SKEW_MS = 5 * 60_000;
 const GROUP_GAP_MS = 5 * 60_000;
@@ -125,14 +126,22 @@ async function startSession() {
 }
 
 /**
- * Runs `act` in one tab at a time, so that two tabs opened at once do not begin two conversations. Browsers lock
- * on secure origins only, and not in a frame whose storage they block; there that rare case stays possible.
+ * Runs `act`, the first time in one tab after the other, so that tabs opened at once do not begin two conversations.
+ * Browsers lock on secure origins only, and not in a frame whose storage they block; there it stays possible.
  */
 async function alone(act) {
+  if (browser.get("resume")) return act();
   let outcome;
-  const once = () => (outcome ??= act());
-  if (!browser.get("resume")) await navigator.locks?.request(`tradewind:${channelId}`, once).catch(() => {});
-  return once();
+  const request = (settings, then) => navigator.locks?.request(`tradewind:${channelId}`, settings, then).catch(() => {});
+  await request({ ifAvailable: true }, (lock) => lock && (outcome = act()));
+  if (!outcome) await request({}, () => (outcome = otherTabsSession().then(act)));
+  return outcome ?? act();
+}
+
+/** What another tab stores may arrive here some time after the lock it has released, so this waits for it a little. */
+async function otherTabsSession() {
+  const deadline = Date.now() + STORAGE_ARRIVAL_MS;
+  while (!browser.get("resume") && Date.now() < deadline) await pause(50);
 }
 
 async function resumeSession() {
