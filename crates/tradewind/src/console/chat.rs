@@ -3,10 +3,12 @@
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use tradewind_model::{Channel, ChannelId};
 use tradewind_sources::chat_plugin;
 
@@ -14,25 +16,44 @@ use crate::{api::error::ApiError, app::App};
 
 const PAGE: &str = include_str!("../../assets/chat/page.html");
 const MISSING: &str = include_str!("../../assets/chat/missing.html");
-const STYLE: &str = include_str!("../../assets/chat/chat.css");
-const SCRIPT: &str = include_str!("../../assets/chat/chat.js");
-const STOMP: &str = include_str!("../../assets/chat/stomp.js");
-const EMBED: &str = include_str!("../../assets/chat/embed.js");
+
+/// The files of the page and of the embedding script: path, media type, text.
+const ASSETS: [(&str, &str, &str); 4] = [
+    (
+        "/chat-assets/chat.css",
+        "text/css; charset=utf-8",
+        include_str!("../../assets/chat/chat.css"),
+    ),
+    (
+        "/chat-assets/chat.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/chat/chat.js"),
+    ),
+    (
+        "/chat-assets/stomp.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/chat/stomp.js"),
+    ),
+    (
+        "/embed.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/chat/embed.js"),
+    ),
+];
 
 /// Only our own files run; any site may frame the page, which is what the embedding script does.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: https:; \
     base-uri 'none'; form-action 'none'; frame-ancestors *";
 
 pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/chat/{channel_id}", get(page))
-        .route(
-            "/chat-assets/chat.css",
-            get(async || asset("text/css; charset=utf-8", STYLE)),
-        )
-        .route("/chat-assets/chat.js", get(async || script(SCRIPT)))
-        .route("/chat-assets/stomp.js", get(async || script(STOMP)))
-        .route("/embed.js", get(async || script(EMBED)))
+    let page = Router::new().route("/chat/{channel_id}", get(page));
+    ASSETS
+        .into_iter()
+        .fold(page, |router, (path, media_type, text)| {
+            let tag = tag(text);
+            let answer = async move |headers: HeaderMap| asset(media_type, text, &tag, &headers);
+            router.route(path, get(answer))
+        })
 }
 
 async fn page(
@@ -64,20 +85,29 @@ fn guarded(page: impl IntoResponse) -> impl IntoResponse {
     (headers, page)
 }
 
-fn script(text: &'static str) -> impl IntoResponse {
-    asset("text/javascript; charset=utf-8", text)
-}
-
-/// Assets change only with the program, so a client may keep them for an hour.
-fn asset(media_type: &'static str, text: &'static str) -> impl IntoResponse {
-    const ANY_ORIGIN: (HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+/// A client asks each time whether its copy is still the right one: a page must not run with the files
+/// of another version.
+fn asset(media_type: &'static str, text: &'static str, tag: &str, asked: &HeaderMap) -> Response {
     let headers = [
         (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, "public, max-age=3600"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::ETAG, tag),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ANY_ORIGIN,
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
-    (headers, text)
+    let known = asked
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| known.contains(tag)) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, text).into_response()
+}
+
+/// What tells one text from another, as an `ETag` has it.
+fn tag(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..12]))
 }
 
 /// Text as it stands in HTML, in an attribute or between tags.
