@@ -510,12 +510,11 @@ async fn what_was_acknowledged_the_next_call_sees() {
     let (visitor, conversation) = server.converse("0").await;
     let list = json!({"conversation_id": conversation, "page_size": 100});
     for number in 1..30 {
-        let sent = match number % 2 {
-            0 => visitor.write(&server, &number.to_string()).await,
-            _ => {
-                let reply = message(&conversation, &number.to_string());
-                server.call("messages.send", reply).await.ok()
-            }
+        let sent = if number % 2 == 0 {
+            visitor.write(&server, &number.to_string()).await
+        } else {
+            let reply = message(&conversation, &number.to_string());
+            server.call("messages.send", reply).await.ok()
         };
         let messages = server.call("messages.list", list.clone()).await.ok();
         assert_eq!(ids(&messages).last(), Some(&text(&sent["id"])));

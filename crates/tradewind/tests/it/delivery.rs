@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     SOON, normalize,
-    receiver::{Receiver, Reply},
+    receiver::{Delivery, Receiver, Reply},
     server::Server,
     visitor::Visitor,
 };
@@ -56,11 +56,8 @@ fn hex_hmac(secret: &str, body: &[u8]) -> String {
     let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes())
         .unwrap()
         .chain_update(body);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mac = mac.finalize().into_bytes();
+    format!("{:x}", axum::body::Bytes::copy_from_slice(&mac))
 }
 
 #[tokio::test]
@@ -119,7 +116,7 @@ async fn a_failing_event_is_tried_again_on_schedule_and_holds_back_only_its_conv
     assert_eq!(came[1].text(), "passes");
 
     let came = receiver.wait_for(5, Duration::from_secs(15)).await;
-    let texts: Vec<_> = came.iter().map(|delivery| delivery.text()).collect();
+    let texts: Vec<_> = came.iter().map(Delivery::text).collect();
     assert_eq!(texts, ["poison", "passes", "poison", "poison", "behind"]);
     let waited = |from: usize, to: usize| came[to].at.duration_since(came[from].at).as_secs_f64();
     let (first, second) = (waited(0, 2), waited(2, 3));
@@ -319,7 +316,7 @@ async fn what_waits_survives_a_restart_and_keeps_its_schedule() {
     assert_eq!(receiver.deliveries().len(), 1);
     server.start_again().await;
     let came = receiver.wait_for(3, SOON).await;
-    let texts: Vec<_> = came.iter().map(|delivery| delivery.text()).collect();
+    let texts: Vec<_> = came.iter().map(Delivery::text).collect();
     assert_eq!(texts, ["first", "first", "second"]);
     assert!(came[1].at.duration_since(came[0].at) >= Duration::from_secs(1));
 }

@@ -1,6 +1,12 @@
 //! Black-box tests: the real binary on a real directory, over real sockets.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and a helper of tests ends with them"
+)]
 
 mod api;
 mod bad_input;

@@ -6,7 +6,10 @@ pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod visitor;
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 /// Longest time that a test waits for something that should happen at once.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -43,13 +46,13 @@ pub(crate) fn normalize(text: &str) -> String {
                 ids.push(id.to_owned());
                 ids.len() - 1
             });
-            out.push_str(&format!("[id {}]", number + 1));
+            write!(out, "[id {}]", number + 1).unwrap();
             36
         } else if rest.get(..24).is_some_and(is_time) {
             out.push_str("[time]");
             24
         } else if let Some(number) = ids.iter().position(|id| is_quoted(rest, &id[31..])) {
-            out.push_str(&format!("\"[end of id {}]\"", number + 1));
+            write!(out, "\"[end of id {}]\"", number + 1).unwrap();
             7
         } else if token_length(rest) >= TOKEN_LENGTH_MIN {
             out.push_str("[token]");
