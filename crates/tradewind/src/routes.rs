@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
@@ -25,7 +25,6 @@ pub(crate) fn all(app: App, request_max: Duration) -> Router {
         .merge(live::router())
         .fallback(async || ApiError::EndpointNotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(app.body_bytes_max))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::Panicked.into_response()
         }))

@@ -11,7 +11,7 @@ use crate::{
     api::{
         auth::Visitor,
         error::ApiError,
-        extract::{Json, JsonOrNothing},
+        extract::{Json, JsonOrNothing, object},
         idempotency::IdempotencyKey,
         messages::{MessageRequest, stored},
         view::{EmptyRequest, MessageView},
@@ -27,6 +27,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/chatplugin.authenticate", post(authenticate))
         .route("/chatplugin.resumeToken", post(resume_token))
         .route("/chatplugin.send", post(send))
+        // Inside the layer, which answers what a browser asks before it calls.
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CorsLayer::very_permissive())
 }
 
@@ -50,6 +52,7 @@ struct ResumeToken {
 
 #[derive(Deserialize)]
 struct SendRequest {
+    #[serde(deserialize_with = "object")]
     message: MessageRequest,
 }
 

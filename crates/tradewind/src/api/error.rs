@@ -33,6 +33,8 @@ pub(crate) enum ApiError {
     EndpointNotFound,
     #[error("this endpoint does not take this method; most take POST")]
     MethodNotAllowed,
+    #[error("open a WebSocket here")]
+    NotWebSocket,
     #[error("there is no channel with this channel_id")]
     ChannelNotFound,
     #[error("there is no conversation with this conversation_id")]
@@ -85,6 +87,7 @@ impl ApiError {
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::EndpointNotFound => (StatusCode::NOT_FOUND, "endpoint_not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::NotWebSocket => (StatusCode::UPGRADE_REQUIRED, "websocket_expected"),
             Self::ChannelNotFound => (StatusCode::NOT_FOUND, "channel_not_found"),
             Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
             Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
@@ -101,6 +104,7 @@ impl ApiError {
             Self::Unauthorized => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
+            Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
             _ => None,
         }

@@ -1,13 +1,23 @@
 //! Reading requests: a body becomes a type here, or an [`ApiError`] that names what is wrong with it.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
 };
-use serde::de::DeserializeOwned;
+use futures_util::StreamExt as _;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::{api::error::ApiError, app::App};
+
+/// Bytes beyond the limit that are read and thrown away, so that a client gets to read why its body is
+/// refused: one that is still sending would only see its connection break.
+const EXCESS_BYTES_MAX: usize = 16 << 20;
 
 /// A JSON object.
 #[derive(Debug)]
@@ -21,9 +31,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let headers = request.headers().clone();
-        let body = read(request, app).await?;
-        parse(&headers, &body).map(Self)
+        let (parts, body) = request.into_parts();
+        let body = read(body, app.body_bytes_max).await?;
+        parse(&parts.headers, &body).map(Self)
     }
 }
 
@@ -31,28 +41,58 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonOrNothing<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let headers = request.headers().clone();
-        let body = read(request, app).await?;
+        let (parts, body) = request.into_parts();
+        let body = read(body, app.body_bytes_max).await?;
         if body.is_empty() {
-            return from_text(b"{}").map(Self);
+            return from_text("{}").map(Self);
         }
-        parse(&headers, &body).map(Self)
+        parse(&parts.headers, &body).map(Self)
     }
 }
 
-async fn read(request: Request, app: &App) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, app)
-        .await
-        .map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(error)
-                if error.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                ApiError::TooLarge {
-                    max: app.body_bytes_max,
-                }
-            }
-            other => ApiError::Malformed(other.body_text()),
-        })
+/// Deserializes an object inside a body. Otherwise a type that is an object in JSON would also take a
+/// list of its fields.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct ObjectOf<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOf<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(ObjectOf(PhantomData))
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut excess = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| ApiError::Malformed(error.to_string()))?;
+        if excess == 0 && bytes.len() + chunk.len() <= bytes_max {
+            bytes.extend_from_slice(&chunk);
+            continue;
+        }
+        excess += chunk.len();
+        if excess > EXCESS_BYTES_MAX {
+            break;
+        }
+    }
+    if excess > 0 {
+        return Err(ApiError::TooLarge { max: bytes_max });
+    }
+    Ok(bytes)
 }
 
 fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
@@ -62,7 +102,9 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Api
     if !media_type.is_some_and(is_json) {
         return Err(ApiError::MediaType);
     }
-    from_text(body)
+    let text = std::str::from_utf8(body)
+        .map_err(|error| ApiError::Malformed(format!("not UTF-8 text: {error}")))?;
+    from_text(text)
 }
 
 fn is_json(media_type: &str) -> bool {
@@ -76,19 +118,14 @@ fn is_json(media_type: &str) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn from_text<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // A type that is an object in JSON would also take an array of its fields.
-    if body
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|byte| *byte != b'{')
-    {
-        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+fn from_text<T: DeserializeOwned>(body: &str) -> Result<T, ApiError> {
+    if !body.trim_ascii_start().starts_with('{') {
+        return match serde_json::from_str::<serde::de::IgnoredAny>(body) {
             Ok(_) => Err(ApiError::invalid("body", "must be a JSON object")),
             Err(error) => Err(ApiError::Malformed(error.to_string())),
         };
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         describe(&path, &error.into_inner())
@@ -127,6 +164,7 @@ mod tests {
     #[derive(Debug, Deserialize)]
     struct Body {
         #[expect(dead_code, reason = "only its parsing is tested")]
+        #[serde(deserialize_with = "super::object")]
         message: Text,
     }
 
@@ -137,9 +175,7 @@ mod tests {
     }
 
     fn error(body: &str) -> String {
-        super::from_text::<Body>(body.as_bytes())
-            .unwrap_err()
-            .to_string()
+        super::from_text::<Body>(body).unwrap_err().to_string()
     }
 
     #[test]
@@ -151,6 +187,10 @@ mod tests {
             "message.text: invalid type: integer `1`, expected a string"
         );
         assert_eq!(error(r#"[{"text":"a"}]"#), "body: must be a JSON object");
+        assert_eq!(
+            error(r#"{"message":["a"]}"#),
+            "message: invalid type: sequence, expected an object"
+        );
         assert_eq!(error("null"), "body: must be a JSON object");
     }
 

@@ -9,7 +9,7 @@ use crate::{
     api::{
         auth::{Agent, Reader},
         error::ApiError,
-        extract::Json,
+        extract::{Json, object},
         idempotency::IdempotencyKey,
         page::{PageMetadata, PageRequest, PageView},
         view::MessageView,
@@ -28,6 +28,7 @@ pub(crate) fn router() -> Router<App> {
 #[derive(Deserialize)]
 struct SendRequest {
     conversation_id: ConversationId,
+    #[serde(deserialize_with = "object")]
     message: MessageRequest,
 }
 

@@ -1,7 +1,12 @@
 //! `webhooks.*`: where events are sent.
 
+use std::fmt;
+
 use axum::{Json as Answer, Router, extract::State, routing::post};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 use tradewind_delivery::{guard::LookupError, webhook};
 use tradewind_model::{Webhook, WebhookStatus};
@@ -28,7 +33,34 @@ pub(crate) fn router() -> Router<App> {
 struct SubscribeRequest {
     url: String,
     /// Absent or `null` is none.
-    headers: Option<Map<String, Value>>,
+    headers: Option<HeaderList>,
+}
+
+/// An object of texts, in its order and with what it repeats.
+struct HeaderList(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for HeaderList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Vec<(String, String)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object whose values are strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs).map(Self)
+    }
 }
 
 #[derive(Serialize)]
@@ -52,7 +84,12 @@ async fn subscribe(
     State(app): State<App>,
     Json(request): Json<SubscribeRequest>,
 ) -> Result<Answer<WebhookView>, ApiError> {
-    let headers = parse_headers(request.headers.unwrap_or_default())?;
+    let headers = request
+        .headers
+        .map(|HeaderList(headers)| headers)
+        .unwrap_or_default();
+    webhook::parse_headers(&headers)
+        .map_err(|error| ApiError::invalid("headers", error.to_string()))?;
     check_url(&app, &request.url).await?;
     let webhook = app
         .store
@@ -97,20 +134,6 @@ async fn info(
         url,
         headers,
     }))
-}
-
-fn parse_headers(headers: Map<String, Value>) -> Result<Vec<(String, String)>, ApiError> {
-    let text = |(name, value)| match value {
-        Value::String(value) => Ok((name, value)),
-        _ => Err(ApiError::invalid(
-            format!("headers.{name}"),
-            "must be a string",
-        )),
-    };
-    let headers: Vec<_> = headers.into_iter().map(text).collect::<Result<_, _>>()?;
-    webhook::parse_headers(&headers)
-        .map_err(|error| ApiError::invalid("headers", error.to_string()))?;
-    Ok(headers)
 }
 
 /// Refuses what could never be delivered to. A name that does not resolve now may do so later; one

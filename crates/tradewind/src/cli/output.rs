@@ -1,6 +1,6 @@
 //! What the program says to the person who started it. Logs go to standard error, through `tracing`.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -22,5 +22,6 @@ pub(crate) fn start_logs(default: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -57,11 +57,11 @@ pub(crate) fn router() -> Router<App> {
 }
 
 async fn page(
-    Path(channel_id): Path<String>,
+    channel_id: Result<Path<ChannelId>, PathRejection>,
     State(app): State<App>,
 ) -> Result<Response, ApiError> {
-    let channel = match channel_id.parse::<ChannelId>() {
-        Ok(id) => app.store.find_channel(id).await?,
+    let channel = match channel_id {
+        Ok(Path(id)) => app.store.find_channel(id).await?,
         Err(_) => None,
     };
     let open = |channel: &Channel| channel.connected && channel.source == chat_plugin::source();

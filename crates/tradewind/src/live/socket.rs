@@ -6,9 +6,9 @@ use axum::{
     body::Bytes,
     extract::{
         State, WebSocketUpgrade,
-        ws::{Message as WsMessage, WebSocket},
+        ws::{Message as WsMessage, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ use tradewind_model::{ChannelId, ConversationId, LogEntry};
 use tradewind_sources::chat_plugin::{Purpose, Session};
 
 use crate::{
-    api::{auth, view::MessageView},
+    api::{auth, error::ApiError, view::MessageView},
     app::App,
     live::{
         hub::Listening,
@@ -61,7 +61,13 @@ impl From<FrameError> for End {
     }
 }
 
-pub(crate) async fn chat_plugin(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+pub(crate) async fn chat_plugin(
+    State(app): State<App>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return ApiError::NotWebSocket.into_response();
+    };
     let protocols = ["v12.stomp", "v11.stomp", "v10.stomp"];
     let upgrade = upgrade
         .protocols(protocols)
@@ -130,14 +136,16 @@ impl Connection {
         let mut heard_at = Instant::now();
         let mut beat_at = heard_at + visitor.pace.send_every;
         loop {
+            // What came with the last message, the CONNECT's included, is answered before the next.
+            while let Some(frame) = self.decoder.next(self.version)? {
+                self.answer(app, &mut visitor, &frame).await?;
+            }
             tokio::select! {
                 biased;
                 () = app.tasks.stopping() => return Ok(()),
                 incoming = self.socket.recv() => {
                     heard_at = Instant::now();
-                    for frame in self.frames(incoming)? {
-                        self.answer(app, &mut visitor, &frame).await?;
-                    }
+                    self.take(incoming)?;
                 }
                 entry = next(&mut visitor.listening) => {
                     let entry = entry.ok_or(End::Error("too slow: read on after reconnecting".to_owned()))?;
@@ -156,7 +164,8 @@ impl Connection {
     async fn first_frame(&mut self) -> Result<Frame, End> {
         loop {
             let incoming = self.socket.recv().await;
-            if let Some(frame) = self.frames(incoming)?.into_iter().next() {
+            self.take(incoming)?;
+            if let Some(frame) = self.decoder.next(None)? {
                 return Ok(frame);
             }
         }
@@ -249,20 +258,18 @@ impl Connection {
         let _ = self.send_frame(&frame).await;
     }
 
-    /// The frames that are complete with what came in.
-    fn frames(
-        &mut self,
-        incoming: Option<Result<WsMessage, axum::Error>>,
-    ) -> Result<Vec<Frame>, End> {
+    /// Hands what came in to the decoder.
+    fn take(&mut self, incoming: Option<Result<WsMessage, axum::Error>>) -> Result<(), End> {
         let Some(Ok(message)) = incoming else {
             return Err(End::Quiet);
         };
         match message {
-            WsMessage::Text(text) => Ok(self.decoder.decode(text.as_bytes(), self.version)?),
-            WsMessage::Binary(bytes) => Ok(self.decoder.decode(&bytes, self.version)?),
-            WsMessage::Ping(_) | WsMessage::Pong(_) => Ok(Vec::new()),
-            WsMessage::Close(_) => Err(End::Quiet),
+            WsMessage::Text(text) => self.decoder.push(text.as_bytes()),
+            WsMessage::Binary(bytes) => self.decoder.push(&bytes),
+            WsMessage::Ping(_) | WsMessage::Pong(_) => {}
+            WsMessage::Close(_) => return Err(End::Quiet),
         }
+        Ok(())
     }
 
     async fn send_frame(&mut self, frame: &Frame) -> Result<(), End> {

@@ -97,32 +97,32 @@ pub(crate) enum FrameError {
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     buffer: Vec<u8>,
+    /// Where in the buffer the next frame starts.
+    start: usize,
 }
 
 impl Decoder {
-    /// Takes bytes and gives the frames that are complete with them. Line ends between frames are
-    /// heart-beats and give nothing. `version` is `None` until it is negotiated.
-    pub(crate) fn decode(
-        &mut self,
-        bytes: &[u8],
-        version: Option<Version>,
-    ) -> Result<Vec<Frame>, FrameError> {
+    /// Takes what arrived.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
         self.buffer.extend_from_slice(bytes);
-        let mut frames = Vec::new();
-        let mut rest = self.buffer.as_slice();
-        loop {
-            rest = rest.trim_ascii_start();
-            match split_frame(rest)? {
-                Some((head, body, after)) => {
-                    frames.push(parse(head, body, version)?);
-                    rest = after;
-                }
-                None if rest.len() > FRAME_BYTES_MAX => return Err(FrameError::TooLong),
-                None => break,
+    }
+
+    /// The next frame that is complete. Line ends between frames are heart-beats and give nothing.
+    /// `version` is `None` until it is negotiated.
+    pub(crate) fn next(&mut self, version: Option<Version>) -> Result<Option<Frame>, FrameError> {
+        let unread = &self.buffer[self.start..];
+        let rest = unread.trim_ascii_start();
+        self.start += unread.len() - rest.len();
+        match split_frame(rest)? {
+            Some((head, body, after)) => {
+                self.start = self.buffer.len() - after.len();
+                parse(head, body, version).map(Some)
             }
+            None if rest.len() > FRAME_BYTES_MAX => Err(FrameError::TooLong),
+            None => Ok(None),
         }
-        self.buffer = rest.to_vec();
-        Ok(frames)
     }
 }
 
@@ -252,8 +252,21 @@ mod tests {
 
     const V: Version = Version::V1_2;
 
-    fn decode(text: &str) -> Result<Vec<Frame>, FrameError> {
-        Decoder::default().decode(text.as_bytes(), Some(V))
+    /// Decodes pieces that arrive one after the other.
+    fn decode(pieces: &[&[u8]], version: Option<Version>) -> Result<Vec<Frame>, FrameError> {
+        let mut decoder = Decoder::default();
+        let mut frames = Vec::new();
+        for piece in pieces {
+            decoder.push(piece);
+            while let Some(frame) = decoder.next(version)? {
+                frames.push(frame);
+            }
+        }
+        Ok(frames)
+    }
+
+    fn decode_text(text: &str) -> Result<Vec<Frame>, FrameError> {
+        decode(&[text.as_bytes()], Some(V))
     }
 
     #[test]
@@ -262,9 +275,8 @@ mod tests {
         frame.body = "{\"text\":\"ü\n\"}".to_owned();
         let text = frame.encode(V) + "\n\n" + &frame.encode(V);
         for cut in 0..text.len() {
-            let mut decoder = Decoder::default();
-            let mut frames = decoder.decode(&text.as_bytes()[..cut], Some(V)).unwrap();
-            frames.extend(decoder.decode(&text.as_bytes()[cut..], Some(V)).unwrap());
+            let (one, two) = text.as_bytes().split_at(cut);
+            let frames = decode(&[one, two], Some(V)).unwrap();
             assert_eq!(frames.len(), 2, "cut at {cut}");
             for mut decoded in frames {
                 decoded.headers.retain(|(name, _)| name != "content-length");
@@ -275,8 +287,8 @@ mod tests {
 
     #[test]
     fn heart_beats_and_carriage_returns_are_taken() {
-        assert_eq!(decode("\n\r\n\n"), Ok(vec![]));
-        let frame = &decode("SUBSCRIBE\r\nid:1\r\n\r\n\0").unwrap()[0];
+        assert_eq!(decode_text("\n\r\n\n"), Ok(vec![]));
+        let frame = &decode_text("SUBSCRIBE\r\nid:1\r\n\r\n\0").unwrap()[0];
         assert_eq!(
             (frame.command.as_str(), frame.header("id")),
             ("SUBSCRIBE", Some("1"))
@@ -286,7 +298,7 @@ mod tests {
     #[test]
     fn of_repeated_headers_the_first_counts() {
         assert_eq!(
-            decode("SEND\na:1\na:2\n\n\0").unwrap()[0].header("a"),
+            decode_text("SEND\na:1\na:2\n\n\0").unwrap()[0].header("a"),
             Some("1")
         );
     }
@@ -300,21 +312,19 @@ mod tests {
             "SEND\ncontent-length:x\n\n\0",
             "SEND\ncontent-length:1\n\nab\0",
         ] {
-            assert!(decode(bad).is_err(), "{bad:?}");
+            assert!(decode_text(bad).is_err(), "{bad:?}");
         }
         let long = format!("SEND\n\n{}", "x".repeat(FRAME_BYTES_MAX));
-        assert_eq!(decode(&long), Err(FrameError::TooLong));
+        assert_eq!(decode_text(&long), Err(FrameError::TooLong));
         assert_eq!(
-            Decoder::default().decode(b"SEND\n\n\xff\0", Some(V)),
+            decode(&[b"SEND\n\n\xff\0"], Some(V)),
             Err(FrameError::NotText)
         );
     }
 
     #[test]
     fn a_connect_frame_is_not_escaped() {
-        let frame = &Decoder::default()
-            .decode(b"CONNECT\npasscode:a\\tb\n\n\0", None)
-            .unwrap()[0];
+        let frame = &decode(&[b"CONNECT\npasscode:a\\tb\n\n\0"], None).unwrap()[0];
         assert_eq!(frame.header("passcode"), Some("a\\tb"));
     }
 
