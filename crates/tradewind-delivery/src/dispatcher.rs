@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -17,7 +18,7 @@ use tradewind_store::{ConsumerId, ConsumerState, Start, StoreError};
 
 use crate::{
     attempt::Consumer,
-    driver::{Context, Driver},
+    driver::{Context, Driver, End, Exit},
     transport::Transport,
     webhook::WebhookConsumer,
 };
@@ -50,7 +51,7 @@ pub struct Dispatcher {
     sources: Vec<Arc<dyn Consumer>>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     webhooks: HashMap<WebhookId, Running>,
-    replies: Vec<JoinHandle<()>>,
+    replies: Vec<JoinHandle<Exit>>,
     stop: CancellationToken,
 }
 
@@ -58,8 +59,8 @@ struct Running {
     consumer: Arc<WebhookConsumer>,
     webhook: Webhook,
     generation: u64,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    retired: CancellationToken,
+    task: JoinHandle<Exit>,
 }
 
 impl Dispatcher {
@@ -109,14 +110,19 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(done) = self.requests.recv() => asked.push(done),
                 Ok(()) = changed.changed() => {}
-                () = ended(&mut self.replies, &mut self.webhooks) => {
-                    tracing::error!("a delivery task ended by itself");
-                    break;
+                (id, exit) = ended(&mut self.replies, &mut self.webhooks) => {
+                    let stale = id.filter(|_| exit == Some(Exit::Stale));
+                    let Some(id) = stale else {
+                        tracing::error!("a delivery task ended by itself");
+                        break;
+                    };
+                    // The next look at the webhooks replaces it, if it is still subscribed.
+                    self.webhooks.remove(&id);
                 }
                 () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
             }
         }
-        self.end().await;
+        self.end_all().await;
     }
 
     async fn start_replies(&mut self) {
@@ -125,7 +131,7 @@ impl Dispatcher {
                 return;
             };
             let driver = Driver::new(self.context.clone(), consumer, state);
-            self.replies.push(spawn(driver.run(self.stop.clone())));
+            self.replies.push(spawn(driver.run(self.end())));
         }
     }
 
@@ -148,7 +154,7 @@ impl Dispatcher {
         let webhooks = self.context.store.list_webhooks(WEBHOOKS_MAX).await?;
         for webhook in webhooks {
             match webhook.status {
-                WebhookStatus::Unsubscribed => self.retire(webhook.id),
+                WebhookStatus::Unsubscribed => self.retire(webhook.id).await,
                 WebhookStatus::Subscribed => self.serve(webhook).await?,
             }
         }
@@ -169,7 +175,7 @@ impl Dispatcher {
             running.webhook = webhook;
             return Ok(());
         }
-        self.retire(webhook.id);
+        self.retire(webhook.id).await;
         let clock = Arc::clone(&self.context.clock);
         let consumer = match WebhookConsumer::new(&webhook, self.transport.clone(), clock) {
             Ok(consumer) => Arc::new(consumer),
@@ -181,65 +187,68 @@ impl Dispatcher {
         let generation = state.generation;
         let target: Arc<dyn Consumer> = Arc::<WebhookConsumer>::clone(&consumer);
         let driver = Driver::new(self.context.clone(), target, state);
-        let stop = self.stop.child_token();
-        let predecessor = self
-            .webhooks
-            .remove(&webhook.id)
-            .map(|running| running.task);
-        let task = spawn(follow(predecessor, driver.run(stop.clone())));
-        self.webhooks.insert(
-            webhook.id,
-            Running {
-                consumer,
-                webhook,
-                generation,
-                stop,
-                task,
-            },
-        );
+        let end = self.end();
+        let retired = end.retired.clone();
+        let task = spawn(driver.run(end));
+        let running = Running {
+            consumer,
+            webhook,
+            generation,
+            retired,
+            task,
+        };
+        self.webhooks.insert(running.webhook.id, running);
         Ok(())
     }
 
-    /// Lets the driver of a webhook start nothing more. What is in flight ends by itself.
-    fn retire(&self, id: WebhookId) {
-        if let Some(running) = self.webhooks.get(&id) {
-            running.stop.cancel();
+    /// Ends the driver of a webhook. Nothing is sent to it any more once this returns.
+    async fn retire(&mut self, id: WebhookId) {
+        if let Some(running) = self.webhooks.remove(&id) {
+            running.retired.cancel();
+            wait_for(running.task).await;
         }
     }
 
-    async fn end(self) {
+    /// The end of one more driver: with all others, or alone.
+    fn end(&self) -> End {
+        End {
+            stop: self.stop.clone(),
+            retired: CancellationToken::new(),
+        }
+    }
+
+    async fn end_all(self) {
         self.stop.cancel();
         let webhooks = self.webhooks.into_values().map(|running| running.task);
         for task in self.replies.into_iter().chain(webhooks) {
-            // One that was seen to end cannot be awaited again.
-            if !task.is_finished() {
-                let _ = task.await;
-            }
+            wait_for(task).await;
         }
     }
 }
 
-/// Runs `task` once its predecessor has ended.
-async fn follow(predecessor: Option<JoinHandle<()>>, task: impl Future<Output = ()>) {
-    if let Some(predecessor) = predecessor {
-        let _ = predecessor.await;
+/// Waits until a task has ended. One that was seen to end cannot be awaited again.
+async fn wait_for(task: JoinHandle<Exit>) {
+    if !task.is_finished() {
+        let _ = task.await;
     }
-    task.await;
 }
 
-/// Resolves when a driver has ended that was not told to.
-async fn ended(replies: &mut [JoinHandle<()>], webhooks: &mut HashMap<WebhookId, Running>) {
-    let serving = webhooks
-        .values_mut()
-        .filter(|running| !running.stop.is_cancelled());
-    let tasks = replies
-        .iter_mut()
-        .chain(serving.map(|running| &mut running.task));
-    let tasks: Vec<_> = tasks.collect();
+/// Resolves when a driver has ended: with its webhook, if it served one, and how; no exit is a panic.
+async fn ended(
+    replies: &mut [JoinHandle<Exit>],
+    webhooks: &mut HashMap<WebhookId, Running>,
+) -> (Option<WebhookId>, Option<Exit>) {
+    let webhooks = webhooks.iter_mut();
+    let webhooks = webhooks.map(|(id, running)| (Some(*id), &mut running.task));
+    let tasks = replies.iter_mut().map(|task| (None, task)).chain(webhooks);
+    let tasks: Vec<_> = tasks
+        .map(|(id, task)| task.map(move |exit| (id, exit.ok())))
+        .collect();
     if tasks.is_empty() {
         return std::future::pending().await;
     }
-    let _ = futures_util::future::select_all(tasks).await;
+    let (ended, ..) = futures_util::future::select_all(tasks).await;
+    ended
 }
 
 /// The drivers' tasks are waited for by [`Dispatcher::end`], not by a tracker of the whole process.
@@ -247,6 +256,6 @@ async fn ended(replies: &mut [JoinHandle<()>], webhooks: &mut HashMap<WebhookId,
     clippy::disallowed_methods,
     reason = "every handle is kept and awaited by the dispatcher"
 )]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+fn spawn(task: impl Future<Output = Exit> + Send + 'static) -> JoinHandle<Exit> {
     tokio::spawn(task)
 }

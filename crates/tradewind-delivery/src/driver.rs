@@ -14,7 +14,7 @@ use tradewind_store::{ConsumerState, LogPage, Progress, Store, StoreError};
 
 use crate::{
     attempt::{Attempt, Consumer, Failure, Observer, Outcome},
-    lanes::{Action, LANE_BATCH_MAX, Lanes, Limits},
+    lanes::{Action, Lanes, Limits},
 };
 
 /// Entries of the log that are read at once.
@@ -44,6 +44,24 @@ enum Ended {
     LogRead(Result<LogPage, StoreError>),
     LaneRead(ConversationId, Result<LogPage, StoreError>),
     Saved(Progress, Result<bool, StoreError>),
+}
+
+/// How a driver is told to end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// In order: attempts in flight end and count, progress is saved.
+    pub stop: CancellationToken,
+    /// At once: nothing is sent any more, what is in flight is dropped, and nothing is saved.
+    pub retired: CancellationToken,
+}
+
+/// How a driver ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It was told to.
+    Ended,
+    /// The consumer was restarted in a new generation, which is not this driver's to serve.
+    Stale,
 }
 
 /// Reading the log on.
@@ -101,28 +119,37 @@ impl Driver {
         }
     }
 
-    /// Brings entries to the consumer until `stop`; then lets what is in flight end, and saves.
-    pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() && !self.stale {
-            // Look at the head before reading, so that no news falls between the two.
-            let head = *self.head.borrow_and_update();
-            self.start_work(head);
-            let wake = self.next_wake();
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                Some(ended) = self.under_way.next() => self.take_all(ended),
-                Ok(()) = self.head.changed() => {}
-                () = sleep_until(wake) => {}
+    /// Brings entries to the consumer until it is told to end.
+    pub async fn run(mut self, end: End) -> Exit {
+        let End { stop, retired } = end;
+        let work = async {
+            while !stop.is_cancelled() && !self.stale {
+                // Look at the head before reading, so that no news falls between the two.
+                let head = *self.head.borrow_and_update();
+                self.start_work(head);
+                let wake = self.next_wake();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    Some(ended) = self.under_way.next() => self.take_all(ended),
+                    Ok(()) = self.head.changed() => {}
+                    () = sleep_until(wake) => {}
+                }
             }
-        }
-        self.drain().await;
+            self.drain().await;
+            if self.stale { Exit::Stale } else { Exit::Ended }
+        };
+        // Dropping the work drops what is in flight.
+        retired
+            .run_until_cancelled(work)
+            .await
+            .unwrap_or(Exit::Ended)
     }
 
     /// Lets attempts in flight end and saves what they came to.
-    async fn drain(mut self) {
+    async fn drain(&mut self) {
         let attempts = async {
-            while self.lanes.in_flight() > 0 {
+            while self.lanes.in_flight() > 0 && !self.stale {
                 let Some(ended) = self.under_way.next().await else {
                     break;
                 };
@@ -138,6 +165,7 @@ impl Driver {
             };
             self.take(ended);
         }
+        self.lanes.hold_all(self.now());
         while let Some(progress) = self.next_progress().filter(|_| !self.stale) {
             match self.context.store.save_progress(progress).await {
                 Ok(current) => self.stale = !current,
@@ -205,13 +233,17 @@ impl Driver {
     fn start_lane_read(&mut self, conversation: ConversationId, from: Sequence, to: Sequence) {
         let store = Arc::clone(&self.context.store);
         let pause = self.store_pause;
+        let Limits {
+            lane_entries_max: limit,
+            lane_weight_max: weight_max,
+            ..
+        } = self.context.limits;
         self.under_way.push(Box::pin(async move {
             if pause.is_some() {
                 sleep_until(pause).await;
             }
-            let page = store
-                .read_lane(conversation, from, to, LANE_BATCH_MAX, READ_WEIGHT_MAX)
-                .await;
+            let page = store.read_lane(conversation, from, to, limit, weight_max);
+            let page = page.await;
             Ended::LaneRead(conversation, page)
         }));
     }

@@ -7,16 +7,20 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     sync::Arc,
     time::Duration,
 };
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 /// Longest time that the lookup of a name may take.
 pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Lookups at the same time: each holds a thread of those that the store reads with too.
+const LOOKUPS_MAX: usize = 64;
 
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
@@ -43,16 +47,24 @@ const V4_FORBIDDEN: [(&str, &str); 17] = [
 ];
 
 /// Of IPv6, only global unicast (`2000::/3`) is public at all, and of that not these.
-const V6_FORBIDDEN: [(&str, &str); 3] = [
+const V6_FORBIDDEN: [(&str, &str); 4] = [
     ("2001::/23", "reserved"),
     ("2001:db8::/32", "documentation"),
+    ("2620:4f:8000::/48", "reserved"),
     ("3fff::/20", "documentation"),
 ];
 
 /// Which addresses may be connected to. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Guard {
     allowed: Arc<[IpNet]>,
+    lookups: Arc<Semaphore>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 /// An address that must not be connected to, and what it is.
@@ -108,6 +120,7 @@ impl Guard {
     pub fn new(allowed: &[IpNet]) -> Self {
         Self {
             allowed: allowed.into(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
         }
     }
 
@@ -157,11 +170,20 @@ impl Guard {
     /// One forbidden address among them refuses the name as a whole, as a public name has no reason to
     /// point inside; unless the operator allowed others of its addresses, which are then used alone.
     pub async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, LookupError> {
-        let found = tokio::time::timeout(LOOKUP_MAX, tokio::net::lookup_host((host, 0)))
-            .await
-            .map_err(|_| LookupError::Timeout)?
-            .map_err(LookupError::Failed)?;
-        self.choose(found.collect())
+        let found = tokio::time::timeout(LOOKUP_MAX, self.resolve(host.to_owned()));
+        self.choose(found.await.map_err(|_| LookupError::Timeout)??)
+    }
+
+    /// Asks the system, which blocks a thread for as long as it likes: so a lookup that was given up
+    /// still counts.
+    async fn resolve(&self, host: String) -> Result<Vec<SocketAddr>, LookupError> {
+        let permit = Arc::clone(&self.lookups).acquire_owned().await;
+        let lookup = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            (host, 0).to_socket_addrs().map(Iterator::collect)
+        });
+        let found = lookup.await.map_err(std::io::Error::other);
+        found.flatten().map_err(LookupError::Failed)
     }
 
     fn choose(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, LookupError> {
@@ -209,6 +231,9 @@ fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
     if let Some(embedded) = embedded_v4(address) {
         return v4_kind(embedded);
     }
+    if let Some(kind) = tunnelled_v4(address).and_then(v4_kind) {
+        return Some(kind);
+    }
     if address.is_unspecified() {
         return Some("unspecified");
     }
@@ -224,21 +249,31 @@ fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that a packet to `address` would end at, for the ways of writing or carrying one
-/// inside IPv6: mapped, compatible, translated (RFC 2765), NAT64 (RFC 6052), 6to4 (RFC 3056) and
-/// ISATAP (RFC 5214).
+/// The IPv4 address that `address` is another way of writing, so that it alone decides: mapped,
+/// compatible, translated (RFC 2765), NAT64 (RFC 6052) and 6to4 (RFC 3056).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, _] => return None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low]
         | [0x2002, high, low, ..] => (high, low),
         _ => return None,
     };
-    let bits = u32::from(high) << 16 | u32::from(low);
-    Some(Ipv4Addr::from_bits(bits))
+    Some(v4_of(high, low))
+}
+
+/// The IPv4 address that an ISATAP router (RFC 5214) would send a packet to `address` on to. The prefix
+/// is any, and has to be judged too.
+fn tunnelled_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(v4_of(high, low)),
+        _ => None,
+    }
+}
+
+fn v4_of(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
 fn kind_in(table: &[(&str, &'static str)], address: IpAddr) -> Option<&'static str> {
@@ -311,6 +346,12 @@ mod tests {
             "[64:ff9b::7f00:1]",
             "[64:ff9b:1::1]",
             "[2002:7f00:1::]",
+            "[fd00::5efe:808:808]",
+            "[fe80::5efe:808:808]",
+            "[ff02::200:5efe:808:808]",
+            "[2001:db8::5efe:808:808]",
+            "[64:ff9b:1::5efe:808:808]",
+            "[2620:4f:8000::1]",
         ] {
             assert!(refused(&guard, &format!("http://{host}/hook")), "{host}");
         }

@@ -32,20 +32,21 @@ use crate::{
 /// Bounds of one consumer's state in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Entries in memory that are not dealt with.
+    /// Entries in memory that are not dealt with. A quarter of them is left to held lanes, so that new
+    /// entries cannot starve them; that is at least one [`Self::lane_entries_max`].
     pub entries_max: usize,
-    /// Their weight in bytes; one entry is always taken, whatever it weighs.
+    /// Their weight in bytes, divided likewise.
     pub weight_max: usize,
     /// Attempts and lane reads under way at once.
     pub in_flight_max: usize,
     /// Held lanes beyond which nothing new is read.
     pub held_max: usize,
+    /// Entries of a held lane that are read at once, and their weight; one is always read.
+    pub lane_entries_max: usize,
+    pub lane_weight_max: usize,
     /// An attempt that takes longer holds its lane, so that the cursor can pass it.
     pub hold_after: Duration,
 }
-
-/// Entries of a held lane that are read at once.
-pub const LANE_BATCH_MAX: usize = 32;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -54,6 +55,8 @@ impl Default for Limits {
             weight_max: 32 << 20,
             in_flight_max: 64,
             held_max: 100_000,
+            lane_entries_max: 32,
+            lane_weight_max: 256 << 10,
             hold_after: Duration::from_secs(1),
         }
     }
@@ -64,8 +67,8 @@ impl Default for Limits {
 pub enum Action {
     /// Try to bring `entry`; report by [`Lanes::finished`].
     Attempt { entry: Arc<LogEntry>, number: u32 },
-    /// Read the lane's entries from `from` up to `to`, at most [`LANE_BATCH_MAX`]; report by
-    /// [`Lanes::lane_read`].
+    /// Read the lane's entries from `from` up to `to`, within [`Limits::lane_entries_max`] and
+    /// [`Limits::lane_weight_max`]; report by [`Lanes::lane_read`].
     ReadLane {
         conversation: ConversationId,
         from: Sequence,
@@ -98,6 +101,8 @@ pub struct Lanes {
     due: BTreeSet<(Timestamp, ConversationId)>,
     held_count: usize,
     in_flight: usize,
+    /// Lane reads under way: room is kept for what they bring.
+    reading: usize,
     entry_count: usize,
     weight: usize,
     /// Lanes whose row differs from what was last saved.
@@ -142,6 +147,14 @@ struct Held {
 impl Lanes {
     /// Starts where `state` says the consumer stands.
     pub fn new(limits: Limits, state: ConsumerState, now: Timestamp) -> Self {
+        assert!(
+            limits.entries_max / 4 >= limits.lane_entries_max,
+            "a lane's read fits"
+        );
+        assert!(
+            limits.weight_max / 4 >= limits.lane_weight_max,
+            "a lane's read fits"
+        );
         let mut lanes = Self {
             limits,
             read_to: state.cursor,
@@ -152,6 +165,7 @@ impl Lanes {
             due: BTreeSet::new(),
             held_count: state.held.len(),
             in_flight: 0,
+            reading: 0,
             entry_count: 0,
             weight: 0,
             unsaved: BTreeSet::new(),
@@ -185,11 +199,15 @@ impl Lanes {
     }
 
     /// How many entries the next read of the log may bring; 0 while the window is full.
-    ///
-    /// A quarter of the window is left to held lanes, so that new entries cannot starve them.
     pub fn room(&self) -> usize {
-        let full = self.weight >= self.limits.weight_max || self.held_count >= self.limits.held_max;
-        let share = self.limits.entries_max - self.limits.entries_max / 4;
+        let Limits {
+            entries_max,
+            weight_max,
+            held_max,
+            ..
+        } = self.limits;
+        let full = self.weight >= weight_max - weight_max / 4 || self.held_count >= held_max;
+        let share = entries_max - entries_max / 4;
         if full {
             0
         } else {
@@ -279,6 +297,7 @@ impl Lanes {
         };
         lane.work = Work::Idle;
         self.in_flight -= 1;
+        self.reading -= 1;
         if more {
             held.last = held.last.max(read_to.next());
         } else if held.last <= to {
@@ -307,8 +326,17 @@ impl Lanes {
             unreachable!("a lane that is being read is not forgotten");
         };
         self.in_flight -= 1;
+        self.reading -= 1;
         lane.work = Work::Queued;
         self.hungry.push_back(conversation);
+    }
+
+    /// Holds every lane that keeps the cursor back, so that a restart goes on with just what is not
+    /// dealt with. Nothing is started or taken after this.
+    pub fn hold_all(&mut self, now: Timestamp) {
+        while let Some((_, conversation)) = self.pending.first_key_value() {
+            self.hold_from_first(*conversation, now);
+        }
     }
 
     /// When [`Self::step`] has something to do even if nothing else happens.
@@ -359,6 +387,11 @@ impl Lanes {
     /// Attempts and lane reads under way.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Weight of the entries in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Entries in memory.

@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit},
+    time::Instant,
+};
 use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard};
 use tradewind_model::{Clock, Random, Source};
 use tradewind_sources::{Provider, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
 use crate::{lifecycle::Tasks, live::hub::Hub, token::FixedToken};
+
+/// A connection's place among those that may be open at once. Whoever takes the connection over keeps it.
+#[derive(Clone)]
+pub(crate) struct ConnectionPermit(
+    #[expect(dead_code, reason = "it counts while it lives")] pub(crate) Arc<OwnedSemaphorePermit>,
+);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +37,10 @@ pub(crate) struct Parts {
     pub(crate) fixed_token: Option<FixedToken>,
     /// Longest request body, in bytes.
     pub(crate) body_bytes_max: usize,
+    /// Longest text of a message, in bytes.
+    pub(crate) text_bytes_max: usize,
+    /// When the store was last seen to accept a write for `GET /health`.
+    pub(crate) well_at: Mutex<Option<Instant>>,
 }
 
 impl App {

@@ -31,13 +31,14 @@ impl Tasks {
         self.tracker.spawn(async move {
             let ended = handle.await;
             if !tasks.is_stopping() || ended.is_err() {
+                // Before anything that could fail, such as the log.
+                tasks.failed.cancel();
+                tasks.begin_stop();
                 tracing::error!(
                     task = name,
                     panicked = ended.is_err(),
                     "a task ended by itself; stopping"
                 );
-                tasks.failed.cancel();
-                tasks.begin_stop();
             }
         });
     }

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Router, http::Request};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -11,8 +12,11 @@ use hyper_util::{
 use secrecy::SecretString;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
 };
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt as _;
 use tradewind_delivery::{
     attempt::{Consumer, Observer},
     dispatcher::{Dispatcher, DispatcherHandle},
@@ -25,7 +29,7 @@ use tradewind_sources::{Provider, Replies, chat_plugin};
 use tradewind_store::{SqliteStore, Store};
 
 use crate::{
-    app::{App, Parts},
+    app::{App, ConnectionPermit, Parts},
     lifecycle::Tasks,
     live::hub::Hub,
     routes,
@@ -35,6 +39,10 @@ use crate::{
 
 /// Time that a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Time that a client may leave an answer unread before its connection is closed.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
+/// Longest time that closing the store may take.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// How long to wait when no connection can be accepted, such as when file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -108,6 +116,8 @@ impl Server {
             session_tokens: chat_plugin::SessionTokens::new(key),
             fixed_token: settings.api_token.as_ref().map(token::FixedToken::new),
             body_bytes_max: settings.server.body_bytes_max,
+            text_bytes_max: settings.server.text_bytes_max,
+            well_at: Mutex::default(),
         });
         let router = routes::all(app, Duration::from_secs(settings.server.request_seconds));
         let accept = accept(
@@ -140,19 +150,27 @@ impl Server {
     ///
     /// # Errors
     /// [`Broken`].
-    pub(crate) async fn run_until_stopped(self) -> anyhow::Result<()> {
+    pub(crate) async fn run_until_stopped(self, mut signals: Signals) -> anyhow::Result<()> {
         tokio::select! {
-            () = signalled() => {}
+            () = signals.next() => {}
             () = self.tasks.stopping() => {}
         }
-        let ended = tokio::select! {
-            ended = self.tasks.shut_down() => ended,
-            () = signalled() => false,
+        let end = async {
+            if !self.tasks.shut_down().await {
+                tracing::warn!(
+                    "not all work ended in time; events that were in flight are sent again"
+                );
+            }
+            // What still reads is not waited for: nobody would get its answer any more.
+            tokio::time::timeout(CLOSE_MAX, self.store.close()).await
         };
-        if !ended {
-            tracing::warn!("not all work ended in time; events that were in flight are sent again");
+        let closed = tokio::select! {
+            closed = end => closed.is_ok(),
+            () = signals.next() => false,
+        };
+        if !closed {
+            tracing::warn!("the store was not closed in order; the next start puts it right");
         }
-        self.store.close().await;
         if self.tasks.has_failed() {
             Err(Broken.into())
         } else {
@@ -184,20 +202,27 @@ fn start_deliveries(
     Ok(handle)
 }
 
-/// Resolves at SIGTERM or Ctrl-C.
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+/// SIGTERM and Ctrl-C. From its making on, they no longer kill the process.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Resolves at the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        _ => std::future::pending().await,
     }
 }
 
@@ -228,13 +253,20 @@ async fn accept(listener: TcpListener, router: Router, connections_max: usize, t
 fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, router: Router, tasks: &Tasks) {
     // Answers are small and written at once; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(UNREAD_MAX));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX);
+    let permit = ConnectionPermit(Arc::new(permit));
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(permit.clone());
+        request
+    });
     let service = TowerToHyperService::new(router);
     let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();
     let stopping = tasks.stop_token();
     tasks.spawn(async move {
@@ -246,6 +278,5 @@ fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, router: Router, tasks:
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
-        drop(permit);
     });
 }

@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     /// Networks that webhooks may reach although they are not public.
     pub(crate) webhook_allow: Vec<Net>,
     /// An admin token to accept; without it one is made at the first start.
+    #[serde(deserialize_with = "value::secret")]
     pub(crate) api_token: Option<SecretString>,
     pub(crate) server: Server,
     pub(crate) delivery: Delivery,
@@ -37,7 +38,9 @@ pub(crate) struct Settings {
 pub(crate) struct Server {
     /// Longest request body, in bytes.
     pub(crate) body_bytes_max: usize,
-    /// Connections at once; a further one waits.
+    /// Longest text of a message, in bytes.
+    pub(crate) text_bytes_max: usize,
+    /// Connections at once, sockets included; a further one waits.
     pub(crate) connections_max: usize,
     /// Seconds that one request may take.
     pub(crate) request_seconds: u64,
@@ -88,6 +91,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             body_bytes_max: 1 << 20,
+            text_bytes_max: 64 << 10,
             connections_max: 20_000,
             request_seconds: 30,
         }
@@ -168,6 +172,7 @@ impl Settings {
             1_024,
             64 << 20,
         )?;
+        within("server.text_bytes_max", server.text_bytes_max, 1, 1 << 20)?;
         within(
             "server.connections_max",
             server.connections_max,
@@ -177,7 +182,7 @@ impl Settings {
         within("server.request_seconds", server.request_seconds, 1, 300)?;
         within("delivery.timeout_seconds", delivery.timeout_seconds, 1, 60)?;
         within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
-        within("delivery.window_max", delivery.window_max, 64, 1_000_000)?;
+        within("delivery.window_max", delivery.window_max, 128, 1_000_000)?;
         within("delivery.held_max", delivery.held_max, 1, 1_000_000)?;
         let RetentionDays {
             events_days,
@@ -295,6 +300,15 @@ mod tests {
                 .unwrap()
                 .api_token
                 .is_some()
+        );
+    }
+
+    #[test]
+    fn a_token_that_is_no_text_is_not_told() {
+        let error = error("api_token = 12345", &[]);
+        assert!(
+            error.contains("api_token") && !error.contains("12345"),
+            "{error}"
         );
     }
 

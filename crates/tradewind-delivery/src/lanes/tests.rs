@@ -13,8 +13,11 @@ use tradewind_model::{
 };
 use tradewind_store::{ConsumerState, HeldLane};
 
-use super::{Action, Changes, LANE_BATCH_MAX, Lanes, Limits};
+use super::{Action, Changes, Lanes, Limits};
 use crate::attempt::{Failure, FailureClass, Outcome};
+
+/// What one read of the log brings at most, in bytes.
+const READ_WEIGHT_MAX: usize = 4_000;
 
 const DELIVERED: Outcome = Outcome::Delivered { status: Some(200) };
 
@@ -185,6 +188,7 @@ fn a_slow_attempt_holds_its_lane_and_not_the_cursor() {
 fn a_full_window_stops_reading() {
     let limits = Limits {
         entries_max: 128,
+        lane_entries_max: 32,
         held_max: 2,
         ..Limits::default()
     };
@@ -200,6 +204,7 @@ fn a_full_window_stops_reading() {
 
     let heavy = Limits {
         weight_max: 100,
+        lane_weight_max: 25,
         ..Limits::default()
     };
     let mut lanes = fresh(heavy);
@@ -233,11 +238,15 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let random = SeededRandom::new(seed);
+        let lane_entries_max = 1 + size_below(&random, 32);
+        let lane_weight_max = 500 + size_below(&random, 8_000);
         let limits = Limits {
-            entries_max: 64 + size_below(&random, 64),
-            weight_max: 8_000 + size_below(&random, 40_000),
+            entries_max: 4 * lane_entries_max + size_below(&random, 64),
+            weight_max: 4 * lane_weight_max + size_below(&random, 16_000),
             in_flight_max: 1 + size_below(&random, 8),
             held_max: 2 + size_below(&random, 10),
+            lane_entries_max,
+            lane_weight_max,
             hold_after: Duration::from_millis(1 + below(&random, 2_000)),
         };
         Self {
@@ -265,7 +274,8 @@ impl World {
             75..83 => self.save(),
             83..92 => self.pass(below(&self.random, 3_000).cast_signed()),
             92..95 => self.change_receiver(),
-            95..98 => self.lose_attempt(),
+            95..97 => self.lose_attempt(),
+            97 => self.stop_in_order(),
             _ => self.crash(),
         }
         self.start();
@@ -273,10 +283,15 @@ impl World {
             self.lanes.in_flight() <= self.limits.in_flight_max,
             "{self:?}"
         );
-        assert!(
-            self.lanes.entry_count() <= self.limits.entries_max + LANE_BATCH_MAX,
-            "{self:?}"
-        );
+        // One read of the log can pass its share of the weight, and one entry any bound.
+        let Limits {
+            entries_max,
+            weight_max,
+            ..
+        } = self.limits;
+        assert!(self.lanes.entry_count() <= entries_max, "{self:?}");
+        let overrun = READ_WEIGHT_MAX + 2 * entry(1, 1).weight() * self.limits.in_flight_max;
+        assert!(self.lanes.weight() <= weight_max + overrun, "{self:?}");
     }
 
     fn append(&mut self) {
@@ -296,7 +311,7 @@ impl World {
             .log
             .iter()
             .filter(|entry| entry.sequence > after)
-            .take(limit)
+            .take(limit.min(READ_WEIGHT_MAX / entry(1, 1).weight()))
             .cloned()
             .collect();
         if let Some(last) = found.last().map(|entry| entry.sequence) {
@@ -379,7 +394,8 @@ impl World {
             self.lanes.lane_read_failed(lane);
             return;
         }
-        let limit = 1 + size_below(&self.random, LANE_BATCH_MAX);
+        let fitting = self.limits.lane_weight_max / entry(1, 1).weight();
+        let limit = 1 + size_below(&self.random, fitting.clamp(1, self.limits.lane_entries_max));
         let matching = |entry: &&LogEntry| {
             entry.message.conversation_id == lane && (from..=to).contains(&entry.sequence)
         };
@@ -432,6 +448,18 @@ impl World {
             held: held.into_values().collect(),
         };
         self.lanes = Lanes::new(self.limits, state, at(self.now));
+    }
+
+    /// A stop in order: what is in flight ends, and progress is saved.
+    fn stop_in_order(&mut self) {
+        while !self.attempts.is_empty() {
+            self.end_attempt();
+        }
+        self.lane_reads.clear();
+        self.lanes.hold_all(at(self.now));
+        self.save();
+        assert_eq!(self.saved.0, self.lanes.read_to(), "{self:?}");
+        self.crash();
     }
 
     fn pass(&mut self, ms: i64) {
@@ -543,6 +571,9 @@ fn without_a_crash_or_a_lost_answer_everything_arrives_exactly_once() {
             }
             if below(&world.random, 50) == 0 {
                 world.change_receiver();
+            }
+            if below(&world.random, 50) == 0 {
+                world.stop_in_order();
             }
             world.start();
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tradewind_model::{ConversationId, Timestamp};
 
-use super::{Action, Held, LANE_BATCH_MAX, Lanes, Work, later};
+use super::{Action, Held, Lanes, Limits, Work, later};
 use crate::{attempt::Failure, schedule};
 
 impl Lanes {
@@ -23,9 +23,7 @@ impl Lanes {
     }
 
     pub(super) fn start_reading(&mut self) -> Option<Action> {
-        let room = self.entry_count + LANE_BATCH_MAX <= self.limits.entries_max
-            && self.weight < self.limits.weight_max;
-        if self.in_flight >= self.limits.in_flight_max || (!room && self.entry_count > 0) {
+        if self.in_flight >= self.limits.in_flight_max || !self.has_room_to_read() {
             return None;
         }
         let conversation = self.hungry.pop_front()?;
@@ -34,11 +32,26 @@ impl Lanes {
         let to = self.read_to.max(held.last);
         lane.work = Work::Reading { to };
         self.in_flight += 1;
+        self.reading += 1;
         Some(Action::ReadLane {
             conversation,
             from: held.first,
             to,
         })
+    }
+
+    /// Whether one more lane read fits beside what is in memory and what the reads under way may bring.
+    fn has_room_to_read(&self) -> bool {
+        let Limits {
+            entries_max,
+            weight_max,
+            lane_entries_max,
+            lane_weight_max,
+            ..
+        } = self.limits;
+        let reads = self.reading + 1;
+        self.entry_count + reads * lane_entries_max <= entries_max
+            && self.weight + reads * lane_weight_max <= weight_max
     }
 
     pub(super) fn start_attempt(&mut self, now: Timestamp) -> Option<Action> {

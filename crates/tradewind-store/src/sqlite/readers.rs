@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task,
 };
 
@@ -26,6 +26,9 @@ struct Pool {
     idle: Mutex<Vec<Connection>>,
     /// As many permits as there are idle connections.
     permits: Arc<Semaphore>,
+    /// Told when a connection comes back.
+    returned: Notify,
+    count: usize,
 }
 
 /// A connection that goes back to the pool when dropped, even by a panic.
@@ -40,6 +43,8 @@ impl Readers {
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         Self(Arc::new(Pool {
             permits: Arc::new(Semaphore::new(connections.len())),
+            returned: Notify::new(),
+            count: connections.len(),
             idle: Mutex::new(connections),
         }))
     }
@@ -72,14 +77,16 @@ impl Readers {
         }
     }
 
-    /// Refuses further reads, waits for those that run and closes the connections.
+    /// Refuses reads that have not begun, waits for those that run and closes the connections.
     pub(super) async fn close(&self) {
-        // An error says that somebody closed before us and waited.
-        if let Ok(all) = self.0.permits.acquire_many(READERS).await {
-            self.0.permits.close();
-            drop(all);
-            self.0.idle().clear();
+        if self.0.permits.is_closed() {
+            return;
         }
+        self.0.permits.close();
+        while self.0.idle().len() < self.0.count {
+            self.0.returned.notified().await;
+        }
+        self.0.idle().clear();
     }
 }
 
@@ -98,5 +105,6 @@ impl Pool {
 impl Drop for Lent {
     fn drop(&mut self) {
         self.pool.idle().extend(self.connection.take());
+        self.pool.returned.notify_one();
     }
 }

@@ -114,7 +114,7 @@ async fn send(
     key: IdempotencyKey,
     Json(request): Json<SendRequest>,
 ) -> Result<Answer<MessageView>, ApiError> {
-    let content = request.message.into_content()?;
+    let content = request.message.into_content(app.text_bytes_max)?;
     let idempotency = key.of(
         format!("chatplugin.send {}", session.id),
         &[content.text.as_str()],

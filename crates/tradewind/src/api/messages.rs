@@ -39,9 +39,14 @@ pub(crate) struct MessageRequest {
 }
 
 impl MessageRequest {
-    pub(crate) fn into_content(self) -> Result<Content, ApiError> {
+    /// What is said, which is neither nothing nor longer than `bytes_max`.
+    pub(crate) fn into_content(self, bytes_max: usize) -> Result<Content, ApiError> {
         if self.text.trim().is_empty() {
             return Err(ApiError::invalid("message.text", "must not be empty"));
+        }
+        if self.text.len() > bytes_max {
+            let why = format!("must be at most {bytes_max} bytes long");
+            return Err(ApiError::invalid("message.text", why));
         }
         Ok(Content { text: self.text })
     }
@@ -61,7 +66,7 @@ async fn send(
     key: IdempotencyKey,
     Json(request): Json<SendRequest>,
 ) -> Result<Answer<MessageView>, ApiError> {
-    let content = request.message.into_content()?;
+    let content = request.message.into_content(app.text_bytes_max)?;
     let conversation = request.conversation_id.to_string();
     let idempotency = key.of(
         format!("messages.send {}", token.id),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{DemoOptions, output},
-    server::Server,
+    server::{Server, Signals},
     settings::{Flags, Settings},
 };
 
@@ -27,6 +27,7 @@ pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         webhook_allow: vec!["127.0.0.1/32".parse().context("the bot's network")?],
         ..Flags::default()
     };
+    let signals = Signals::listen()?;
     let settings = Settings::load(&flags)?;
     let (observer, attempts) = steps::observer();
     let server = Server::start(&settings, Some(observer)).await?;
@@ -51,7 +52,7 @@ pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     output::say(&format!("Write to the bot:  {}/chat/{id}", api.base));
     output::say("Every step is shown here. Ctrl-C ends the demo.");
     steps::print(&server, attempts);
-    server.run_until_stopped().await
+    server.run_until_stopped(signals).await
 }
 
 /// Where this machine reaches a server that listens on `address`.

@@ -4,12 +4,13 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     cli::output,
-    server::Server,
+    server::{Server, Signals},
     settings::{Flags, Settings},
 };
 
 pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
     output::start_logs("info");
+    let signals = Signals::listen()?;
     let settings = Settings::load(flags)?;
     if let Some(net) = settings.networks().iter().find(|net| net.prefix_len() == 0) {
         tracing::warn!(%net, "webhooks may reach every address, this machine and its network included");
@@ -26,5 +27,5 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
             token.expose_secret()
         ));
     }
-    server.run_until_stopped().await
+    server.run_until_stopped(signals).await
 }

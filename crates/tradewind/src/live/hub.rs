@@ -12,7 +12,7 @@ use tradewind_model::{ConversationId, EntryKind, LogEntry, Sequence};
 use tradewind_store::Store;
 
 /// Messages that may wait for one socket. One that is further behind is closed.
-const WAITING_MAX: usize = 256;
+const WAITING_MAX: usize = 64;
 /// Entries read at once, and their weight in bytes.
 const READ_MAX: usize = 512;
 const READ_WEIGHT_MAX: usize = 4 << 20;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{
         State, WebSocketUpgrade,
@@ -17,7 +18,7 @@ use tradewind_sources::chat_plugin::{Purpose, Session};
 
 use crate::{
     api::{auth, error::ApiError, view::MessageView},
-    app::App,
+    app::{App, ConnectionPermit},
     live::{
         hub::Listening,
         stomp::{Decoder, FRAME_BYTES_MAX, Frame, FrameError, Version},
@@ -30,8 +31,9 @@ const QUEUE: &str = "/user/queue/message";
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Subscriptions on one socket.
 const SUBSCRIPTIONS_MAX: usize = 16;
-/// Heart-beats are offered at any pace down to this.
+/// Heart-beats go as often as a client wants within these.
 const HEART_BEAT_MIN: Duration = Duration::from_secs(1);
+const HEART_BEAT_MAX: Duration = Duration::from_mins(1);
 /// How often a client without heart-beats is pinged.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Silence of this many of its intervals means that a client is gone.
@@ -63,6 +65,7 @@ impl From<FrameError> for End {
 
 pub(crate) async fn chat_plugin(
     State(app): State<App>,
+    Extension(place): Extension<ConnectionPermit>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -73,7 +76,7 @@ pub(crate) async fn chat_plugin(
         .protocols(protocols)
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
-    // The permit keeps shutdown waiting until the socket is closed.
+    // One keeps shutdown waiting until the socket is closed, the other its place among the connections.
     let permit = app.tasks.permit();
     upgrade.on_upgrade(async move |socket| {
         let mut connection = Connection {
@@ -85,7 +88,7 @@ pub(crate) async fn chat_plugin(
             connection.refuse(&message).await;
         }
         let _ = timeout(WRITE_MAX, connection.socket.send(WsMessage::Close(None))).await;
-        drop(permit);
+        drop((permit, place));
     })
 }
 
@@ -322,7 +325,7 @@ fn negotiate_heart_beat(client: Option<&str>) -> (Pace, String) {
         .unwrap_or(("0", "0"));
     let interval = |text: &str| match text.trim().parse() {
         Ok(0) | Err(_) => None,
-        Ok(ms) => Some(Duration::from_millis(ms).max(HEART_BEAT_MIN)),
+        Ok(ms) => Some(Duration::from_millis(ms).clamp(HEART_BEAT_MIN, HEART_BEAT_MAX)),
     };
     let (sends, hears) = (interval(can), interval(wants));
     let pace = Pace {
@@ -361,6 +364,8 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(pace(Some("4000,10000")), (seconds(10), seconds(12)));
         assert_eq!(pace(Some("1,1")), (seconds(1), seconds(3)));
+        let often = seconds(60);
+        assert_eq!(pace(Some("4294967295,4294967295")), (often, often * 3));
         assert_eq!(pace(Some("0,0")), (PING_EVERY, PING_EVERY * 3));
         assert_eq!(pace(None), (PING_EVERY, PING_EVERY * 3));
         assert_eq!(pace(Some("nonsense")), (PING_EVERY, PING_EVERY * 3));

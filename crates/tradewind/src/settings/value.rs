@@ -6,7 +6,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Where to listen: an IP address and a port. `localhost` is the loopback address of IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -66,6 +67,16 @@ impl TryFrom<String> for Net {
 
     fn try_from(text: String) -> Result<Self, NetError> {
         text.parse()
+    }
+}
+
+/// A secret: a text. What it is instead is not said, because it may be the secret.
+pub(super) fn secret<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretString>, D::Error> {
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => Ok(Some(text.into())),
+        _ => Err(D::Error::custom("must be a text in quotes")),
     }
 }
 
