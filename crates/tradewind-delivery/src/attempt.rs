@@ -114,5 +114,28 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
+impl Attempt {
+    /// A line in the log: failures for whoever looks after the server, successes for whoever debugs it.
+    pub(crate) fn log(&self) {
+        let Attempt {
+            consumer,
+            message_id,
+            conversation_id,
+            number,
+            duration,
+            outcome,
+        } = self;
+        let duration_ms = duration.as_millis();
+        match outcome {
+            Outcome::Delivered { status } => {
+                tracing::debug!(%consumer, message.id = %message_id, attempt = number, duration_ms, http.status = status, "delivered");
+            }
+            Outcome::Failed(Failure { class, status, .. }) => {
+                tracing::info!(%consumer, message.id = %message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), "an attempt failed");
+            }
+        }
+    }
+}
+
 /// Is shown every attempt when it has ended. Must return at once.
 pub type Observer = std::sync::Arc<dyn Fn(&Attempt) + Send + Sync>;

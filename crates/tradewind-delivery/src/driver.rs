@@ -13,7 +13,8 @@ use tradewind_model::{Clock, ConversationId, LogEntry, Random, Sequence, Timesta
 use tradewind_store::{ConsumerState, LogPage, Progress, Store, StoreError};
 
 use crate::{
-    attempt::{Attempt, Consumer, Failure, Observer, Outcome},
+    attempt::{Attempt, Consumer, Observer},
+    chain::chain,
     lanes::{Action, Lanes, Limits},
 };
 
@@ -320,7 +321,7 @@ impl Driver {
         if let Some(observer) = &self.context.observer {
             observer(attempt);
         }
-        log_attempt(attempt);
+        attempt.log();
         let jitter = self.context.random.unit();
         let now = self.now();
         self.lanes
@@ -377,36 +378,4 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn log_attempt(attempt: &Attempt) {
-    let Attempt {
-        consumer,
-        message_id,
-        conversation_id,
-        number,
-        duration,
-        outcome,
-    } = attempt;
-    let duration_ms = duration.as_millis();
-    match outcome {
-        Outcome::Delivered { status } => {
-            tracing::debug!(%consumer, message.id = %message_id, attempt = number, duration_ms, http.status = status, "delivered");
-        }
-        Outcome::Failed(Failure { class, status, .. }) => {
-            tracing::info!(%consumer, message.id = %message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), "an attempt failed");
-        }
-    }
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

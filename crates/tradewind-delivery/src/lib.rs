@@ -10,6 +10,7 @@
 //! the two sends it again, and the receiver knows it by its id.
 
 pub mod attempt;
+pub mod chain;
 pub mod dispatcher;
 pub mod driver;
 pub mod guard;

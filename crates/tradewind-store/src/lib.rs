@@ -161,8 +161,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Removes a bounded number of rows that are older than `retention` keeps. Entries of the log
     /// that a subscribed consumer has not dealt with are removed too once they are that old, and
     /// counted in [`Swept::undelivered`]; lanes held at one of them go on with their next entry that is
-    /// left. A conversation keeps its last message, which goes with the one after it, and a message
-    /// stays as long as the log has an entry about it. Call again while [`Swept::more`].
+    /// left. A conversation goes with its last message, and a message stays as long as the log has an
+    /// entry about it; the newest message of all stays. Call again while [`Swept::more`].
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError>;
 
     /// Writes and syncs one small row, so that whoever asks knows whether the store accepts writes.

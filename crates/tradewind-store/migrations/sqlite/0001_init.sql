@@ -30,7 +30,7 @@ CREATE TABLE conversation (
 ) STRICT;
 
 -- A row number is never used twice: the newest message is the last of its conversation, and that one
--- is never removed.
+-- is not removed before there is a newer one.
 CREATE TABLE message (
     row INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -77,6 +77,7 @@ CREATE TABLE held_lane (
     PRIMARY KEY (consumer_row, conversation_row)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX held_lane_first ON held_lane (first_sequence);
+CREATE INDEX held_lane_conversation ON held_lane (conversation_row);
 
 CREATE TABLE webhook (
     row INTEGER PRIMARY KEY,

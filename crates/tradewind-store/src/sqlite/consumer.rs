@@ -110,25 +110,22 @@ pub(super) fn save_progress(db: &Connection, progress: &Progress) -> Result<bool
     Ok(true)
 }
 
+/// A lane of a conversation that was swept meanwhile has nothing to wait for.
 fn hold(db: &Connection, consumer_row: i64, lane: &HeldLane) -> Result<(), StoreError> {
-    let written = db
-        .prepare_cached(
-            "-- hold
+    db.prepare_cached(
+        "-- hold
              INSERT OR REPLACE INTO held_lane
                  (consumer_row, conversation_row, first_sequence, attempts, due_at_ms, error)
              SELECT ?1, row, ?3, ?4, ?5, ?6 FROM conversation WHERE id = ?2",
-        )?
-        .execute((
-            consumer_row,
-            lane.conversation_id.uuid(),
-            integer(lane.first.0),
-            lane.attempts,
-            lane.due_at.as_millisecond(),
-            &lane.error,
-        ))?;
-    if written == 0 {
-        return Err(StoreError::NotFound);
-    }
+    )?
+    .execute((
+        consumer_row,
+        lane.conversation_id.uuid(),
+        integer(lane.first.0),
+        lane.attempts,
+        lane.due_at.as_millisecond(),
+        &lane.error,
+    ))?;
     Ok(())
 }
 

@@ -37,6 +37,7 @@ pub(super) fn sweep(
     }
     if let Some(kept) = retention.messages {
         sweep_messages(db, cutoff(kept), &mut swept)?;
+        sweep_conversations(db, &mut swept)?;
     }
     if let Some(kept) = retention.idempotency_keys {
         sweep_keys(db, cutoff(kept), &mut swept)?;
@@ -193,6 +194,45 @@ fn remove_up_to(db: &Connection, message: &Old) -> rusqlite::Result<u64> {
     )?
     .execute((message.conversation_row, message.position))
     .map(rows)
+}
+
+/// Removes conversations of which only a last message is left that the sweep has passed.
+///
+/// Not the one with the newest message of all: rows are numbered after it, and none is used twice.
+fn sweep_conversations(db: &Connection, swept: &mut Swept) -> Result<(), StoreError> {
+    let silent = db
+        .prepare_cached(
+            "-- sweep_conversations
+             SELECT c.row FROM conversation c
+             WHERE c.last_message_row <= (SELECT swept_message_row FROM counter)
+                 AND c.last_message_row < (SELECT MAX(row) FROM message)
+                 AND NOT EXISTS (SELECT 1 FROM log l WHERE l.conversation_row = c.row)
+                 AND NOT EXISTS (SELECT 1 FROM held_lane h WHERE h.conversation_row = c.row)
+             ORDER BY c.last_message_row LIMIT ?1",
+        )?
+        .query_map([SWEEP_MAX], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    for row in &silent {
+        let messages = db
+            .prepare_cached(
+                "-- sweep_conversations
+                 DELETE FROM message WHERE conversation_row = ?1",
+            )?
+            .execute([row])?;
+        swept.messages += rows(messages);
+        db.prepare_cached(
+            "-- sweep_conversations
+             DELETE FROM conversation WHERE row = ?1",
+        )?
+        .execute([row])?;
+        db.prepare_cached(
+            "-- sweep_conversations
+             UPDATE counter SET conversations = conversations - 1",
+        )?
+        .execute([])?;
+    }
+    swept.more |= rows(silent.len()) >= u64::from(SWEEP_MAX);
+    Ok(())
 }
 
 fn sweep_keys(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {

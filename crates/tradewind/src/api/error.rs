@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tradewind_delivery::chain::chain;
 use tradewind_store::StoreError;
 
 /// When a client should try again after the store was unavailable.
@@ -120,15 +121,6 @@ impl ApiError {
             _ => {}
         }
     }
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 impl IntoResponse for ApiError {

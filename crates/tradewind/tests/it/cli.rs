@@ -247,7 +247,7 @@ async fn a_bad_variable_is_named_in_one_line() {
 /// Docker and Kubernetes set such variables for a service of this name.
 #[tokio::test]
 async fn a_variable_that_is_no_setting_is_passed_over_with_a_warning() {
-    let server = Server::start_with(|command| {
+    let server = Server::start_with(move |command| {
         command
             .env("TRADEWIND_LOG", "warn")
             .env("TRADEWIND_PORT", "tcp://10.0.0.1:8080")
@@ -433,7 +433,7 @@ async fn only_the_owner_can_read_the_data() {
 
 #[tokio::test]
 async fn no_secret_and_no_message_is_ever_logged() {
-    let server = Server::start_with(|command| {
+    let server = Server::start_with(move |command| {
         command
             .env_remove("TRADEWIND_API_TOKEN")
             .env("TRADEWIND_LOG", "debug")
@@ -590,4 +590,41 @@ async fn the_demo_starts_again_at_once_and_keeps_its_conversations() {
     socket.frame().await;
     let answer = socket.frame().await;
     assert!(answer.contains("\"text\":\"You said: again\""), "{answer}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let server = Server::start_with(move |command| {
+        let command = command
+            .args(["--webhook-allow", "127.0.0.0/8"])
+            .stderr(full());
+        command.env("TRADEWIND_LOG", "debug")
+    })
+    .await;
+    let receiver =
+        Receiver::scripted(|_, before| Reply::status(if before.is_empty() { 500 } else { 200 }))
+            .await;
+    let channel = server.connect_channel().await;
+    server.subscribe(&receiver.url()).await;
+    Visitor::arrive(&server, &channel)
+        .await
+        .write(&server, "one")
+        .await;
+    let came = receiver.wait_for(2, SOON).await;
+    assert_eq!(came[0].body, came[1].body);
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_from_the_first_line_on() {
+    for _ in 0..5 {
+        let mut server = Server::start().await;
+        server.terminate().await;
+        assert!(server.ended(SOON).await.success());
+    }
 }

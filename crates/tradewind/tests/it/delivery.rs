@@ -400,3 +400,69 @@ async fn a_reply_waits_for_nobody_and_is_there_when_the_visitor_returns() {
         (&id, &json!("delivered"))
     );
 }
+
+#[tokio::test]
+async fn a_stop_in_order_repeats_nothing_although_much_waits() {
+    const QUICK: usize = 60;
+    const SLOW: usize = 8;
+    let mut server = Server::start().await;
+    let receiver = Receiver::scripted(|delivery, _| Reply {
+        after: Duration::from_millis(if delivery.text() == "slow" { 400 } else { 0 }),
+        ..Reply::status(200)
+    })
+    .await;
+    let channel = server.connect_channel().await;
+    server.subscribe(&receiver.url()).await;
+    let slow = Visitor::arrive(&server, &channel).await;
+    for _ in 0..SLOW {
+        slow.write(&server, "slow").await;
+    }
+    for _ in 0..QUICK {
+        let quick = Visitor::arrive(&server, &channel).await;
+        quick.write(&server, "quick").await;
+    }
+    receiver.wait_for(QUICK + 1, SOON).await;
+    server.terminate().await;
+    assert!(server.ended(SOON).await.success());
+    assert!(
+        receiver.deliveries().len() < QUICK + SLOW,
+        "something waits at the stop"
+    );
+    server.start_again().await;
+    receiver.wait_for(QUICK + SLOW, SOON).await;
+    // What would come again would come before this.
+    Visitor::arrive(&server, &channel)
+        .await
+        .write(&server, "last")
+        .await;
+    let came = receiver.wait_for(QUICK + SLOW + 1, SOON).await;
+    let ids: std::collections::HashSet<_> =
+        came.iter().map(|delivery| delivery.field("id")).collect();
+    assert_eq!(
+        (came.len(), ids.len()),
+        (QUICK + SLOW + 1, QUICK + SLOW + 1)
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_under_way_ends_with_the_subscription() {
+    let server = Server::start().await;
+    let receiver = Receiver::scripted(|_, _| Reply {
+        after: Duration::from_secs(20),
+        ..Reply::status(200)
+    })
+    .await;
+    let channel = server.connect_channel().await;
+    server.subscribe(&receiver.url()).await;
+    Visitor::arrive(&server, &channel)
+        .await
+        .write(&server, "hangs")
+        .await;
+    receiver.wait_for(1, SOON).await;
+    let started = std::time::Instant::now();
+    server.call("webhooks.unsubscribe", json!({})).await.ok();
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "nobody waits for it"
+    );
+}
