@@ -594,19 +594,16 @@ async fn the_demo_starts_again_at_once_and_keeps_its_conversations() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_stops_nothing() {
-    let full = || {
-        std::fs::File::options()
-            .write(true)
-            .open("/dev/full")
-            .unwrap()
-    };
-    let server = Server::start_with(move |command| {
-        let command = command
-            .args(["--webhook-allow", "127.0.0.0/8"])
-            .stderr(full());
+    let mut server = Server::start_with(|command| {
+        let command = command.args(["--webhook-allow", "127.0.0.0/8"]);
         command.env("TRADEWIND_LOG", "debug")
     })
     .await;
+    let log = server.data.with_file_name("stderr");
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &log).unwrap();
+    server.kill().await;
+    server.start_again().await;
     let receiver =
         Receiver::scripted(|_, before| Reply::status(if before.is_empty() { 500 } else { 200 }))
             .await;
