@@ -379,21 +379,10 @@ async fn a_reply_waits_for_nobody_and_is_there_when_the_visitor_returns() {
     let conversation = list["data"][0]["id"].clone();
     let send = json!({"conversation_id": conversation, "message": {"text": "yes"}});
     let id = server.call("messages.send", send).await.ok()["id"].clone();
-    let messages = async || {
-        let caller = [("authorization", visitor.token.as_str())];
-        let resume = server
-            .try_call("chatplugin.resumeToken", &json!({}), &caller)
-            .await;
-        let resume = json!({ "resume_token": resume.unwrap().ok()["resume_token"] });
-        let back = server
-            .try_call("chatplugin.authenticate", &resume, &[])
-            .await;
-        back.unwrap().ok()["messages"].clone()
-    };
-    let mut seen = messages().await;
+    let mut seen = visitor.history(&server).await;
     let started = std::time::Instant::now();
     while seen[1]["state"] != "delivered" && started.elapsed() < SOON {
-        seen = messages().await;
+        seen = visitor.history(&server).await;
     }
     assert_eq!(
         (&seen[1]["id"], &seen[1]["state"]),

@@ -36,20 +36,21 @@ impl Visitor {
             .await
     }
 
-    /// What was said in the conversation so far, as the page shows it after a reload.
-    pub(crate) async fn texts(&self, server: &Server) -> Vec<String> {
+    /// The conversation so far, as the page gets it after a reload.
+    pub(crate) async fn history(&self, server: &Server) -> Vec<Value> {
         let caller = [("authorization", self.token.as_str())];
-        let resume = server
-            .try_call("chatplugin.resumeToken", &json!({}), &caller)
-            .await;
-        let resume = json!({ "resume_token": resume.unwrap().ok()["resume_token"] });
-        let back = server
-            .try_call("chatplugin.authenticate", &resume, &[])
-            .await;
-        let messages = back.unwrap().ok()["messages"].as_array().cloned().unwrap();
-        messages
-            .iter()
-            .map(|message| message["content"]["text"].as_str().unwrap().to_owned())
-            .collect()
+        let nothing = json!({});
+        let resume = server.try_call("chatplugin.resumeToken", &nothing, &caller);
+        let resume = resume.await.unwrap().ok()["resume_token"].clone();
+        let resume = json!({ "resume_token": resume });
+        let back = server.try_call("chatplugin.authenticate", &resume, &[]);
+        let back = back.await.unwrap().ok();
+        back["messages"].as_array().cloned().unwrap()
+    }
+
+    /// The texts of the conversation so far.
+    pub(crate) async fn texts(&self, server: &Server) -> Vec<String> {
+        let text = |message: &Value| message["content"]["text"].as_str().unwrap().to_owned();
+        self.history(server).await.iter().map(text).collect()
     }
 }
