@@ -132,7 +132,7 @@ export class Server {
   }
 }
 
-/** The server reads every `TRADEWIND_…` as a setting and refuses those it does not know, such as TRADEWIND_BIN. */
+/** The server reads every `TRADEWIND_…` as a setting and warns about those it does not know, such as TRADEWIND_BIN. */
 function foreignEnvironment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRADEWIND_")));
 }

@@ -130,8 +130,13 @@ impl Attempt {
             Outcome::Delivered { status } => {
                 tracing::debug!(%consumer, message.id = %message_id, attempt = number, duration_ms, http.status = status, "delivered");
             }
-            Outcome::Failed(Failure { class, status, .. }) => {
-                tracing::info!(%consumer, message.id = %message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), "an attempt failed");
+            Outcome::Failed(Failure {
+                class,
+                status,
+                detail,
+                ..
+            }) => {
+                tracing::info!(%consumer, message.id = %message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), detail, "an attempt failed");
             }
         }
     }

@@ -18,7 +18,7 @@ const REFUSED: u8 = 2;
 
 /// Hear every message of every channel on one webhook, and answer with one call.
 ///
-/// Start with `tradewind demo`: it opens a chat page whose messages a small bot answers.
+/// Start with `tradewind demo`: it serves a chat page, and a small bot answers what you write there.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -37,7 +37,7 @@ enum Command {
     /// Prints where it listens. The first start makes an admin token, prints it and keeps it in
     /// DATA/token. SIGTERM or Ctrl-C stops it in order.
     ///
-    /// Every option is also a variable (TRADEWIND_LISTEN, TRADEWIND_DATA, TRADEWIND_WEBHOOK_ALLOW with
+    /// The options but --config are also variables (TRADEWIND_LISTEN, TRADEWIND_DATA, TRADEWIND_WEBHOOK_ALLOW with
     /// commas between networks) and a key of the settings file; the command line wins, then the
     /// environment. TRADEWIND_API_TOKEN sets the admin token. TRADEWIND_LOG sets what is logged, such as
     /// "info" or "tradewind_delivery=debug".

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tradewind_delivery::lanes::Limits;
 use tradewind_store::Retention;
 
+pub(crate) use read::log_filter;
 pub(crate) use value::{Listen, Net};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,7 +116,7 @@ impl Default for RetentionDays {
         Self {
             events_days: 30,
             messages_days: 400,
-            idempotency_keys_days: 1,
+            idempotency_keys_days: 30,
         }
     }
 }
@@ -195,7 +196,7 @@ impl Settings {
         );
         ensure!(
             messages_days == 0 || (events_days != 0 && messages_days >= events_days),
-            "retention.messages_days: {messages_days} is less than retention.events_days, but events need their messages"
+            "retention.messages_days: {messages_days} must be at least retention.events_days ({events_days}; 0 is for ever), as events need their messages"
         );
         Ok(())
     }

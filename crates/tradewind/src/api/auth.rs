@@ -55,11 +55,11 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let token = presented(&parts.headers).ok_or(ApiError::Unauthorized)?;
+        let token = presented(&parts.headers).ok_or(ApiError::VisitorUnauthorized)?;
         let session = app
             .session_tokens
             .verify(token, Purpose::Visit, app.clock.now());
-        session.map(Self).map_err(|_| ApiError::Unauthorized)
+        session.map(Self).map_err(|_| ApiError::VisitorUnauthorized)
     }
 }
 

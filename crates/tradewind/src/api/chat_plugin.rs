@@ -65,7 +65,7 @@ async fn authenticate(
     let session = match (request.channel_id, request.resume_token) {
         (_, Some(token)) => {
             let session = app.session_tokens.verify(&token, Purpose::Resume, now);
-            session.map_err(|_| ApiError::Unauthorized)?
+            session.map_err(|_| ApiError::ResumeTokenInvalid)?
         }
         (Some(channel_id), None) => Session {
             id: SessionId::fresh(&*app.clock, &*app.random),
@@ -82,7 +82,7 @@ async fn authenticate(
     let open =
         channel.is_some_and(|channel| channel.connected && channel.source == chat_plugin::source());
     if !open {
-        return Err(ApiError::ChannelNotFound);
+        return Err(ApiError::ChatNotFound);
     }
     let history = app.store.list_messages(
         conversation(session),
@@ -137,7 +137,9 @@ async fn send(
     match stored(app.store.append(message).await?) {
         Ok(message) => Ok(Answer(MessageView::new(&message))),
         // To a visitor, a channel that was disconnected is gone.
-        Err(ApiError::ChannelDisconnected) => Err(ApiError::ChannelNotFound),
+        Err(ApiError::ChannelDisconnected | ApiError::ChannelNotFound) => {
+            Err(ApiError::ChatNotFound)
+        }
         Err(error) => Err(error),
     }
 }

@@ -28,6 +28,10 @@ pub(crate) enum ApiError {
     TooSlow,
     #[error("send a valid token as Authorization: Bearer TOKEN")]
     Unauthorized,
+    #[error("send a visitor's token, from chatplugin.authenticate, as Authorization: Bearer TOKEN")]
+    VisitorUnauthorized,
+    #[error("resume_token: is not valid any more; authenticate with channel_id")]
+    ResumeTokenInvalid,
     #[error("this needs a token with the scope {needed}")]
     Forbidden { needed: &'static str },
     #[error("there is no such endpoint; endpoints look like POST /messages.send")]
@@ -38,6 +42,8 @@ pub(crate) enum ApiError {
     NotWebSocket,
     #[error("there is no channel with this channel_id")]
     ChannelNotFound,
+    #[error("there is no such chat; its channel may be disconnected")]
+    ChatNotFound,
     #[error("there is no conversation with this conversation_id")]
     ConversationNotFound,
     #[error("the webhook was never subscribed; call webhooks.subscribe first")]
@@ -84,12 +90,16 @@ impl ApiError {
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
+                (StatusCode::UNAUTHORIZED, "unauthorized")
+            }
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::EndpointNotFound => (StatusCode::NOT_FOUND, "endpoint_not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotWebSocket => (StatusCode::UPGRADE_REQUIRED, "websocket_expected"),
-            Self::ChannelNotFound => (StatusCode::NOT_FOUND, "channel_not_found"),
+            Self::ChannelNotFound | Self::ChatNotFound => {
+                (StatusCode::NOT_FOUND, "channel_not_found")
+            }
             Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
             Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
             Self::ChannelDisconnected => (StatusCode::FORBIDDEN, "channel_disconnected"),
@@ -102,7 +112,7 @@ impl ApiError {
     /// A header that the answer carries besides its body.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Unauthorized => {
+            Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),

@@ -154,7 +154,31 @@ fn describe(path: &str, error: &serde_json::Error) -> ApiError {
         return ApiError::invalid(format!("{parent}{dot}{field}"), "is required");
     }
     let field = if parent.is_empty() { "body" } else { parent };
-    ApiError::invalid(field, why)
+    ApiError::invalid(field, in_plain_words(why))
+}
+
+/// What a library says of a value, as one would say it to whoever wrote it.
+fn in_plain_words(why: &str) -> String {
+    if why.starts_with("UUID parsing failed") {
+        return "must be a UUID".to_owned();
+    }
+    let said = why
+        .strip_prefix("invalid type: ")
+        .or_else(|| why.strip_prefix("invalid value: "));
+    let Some((found, expected)) = said.and_then(|said| said.split_once(", expected ")) else {
+        return why.to_owned();
+    };
+    let expected = match expected {
+        "i64" | "u64" => "a whole number",
+        "a formatted UUID string" => "a UUID",
+        other => other.trim_start_matches("struct "),
+    };
+    let found = match found {
+        "sequence" => "a list",
+        "map" => "an object",
+        other => other,
+    };
+    format!("must be {expected}, not {found}")
 }
 
 #[cfg(test)]
@@ -184,12 +208,12 @@ mod tests {
         assert_eq!(error(r#"{"message":{}}"#), "message.text: is required");
         assert_eq!(
             error(r#"{"message":{"text":1}}"#),
-            "message.text: invalid type: integer `1`, expected a string"
+            "message.text: must be a string, not integer `1`"
         );
         assert_eq!(error(r#"[{"text":"a"}]"#), "body: must be a JSON object");
         assert_eq!(
             error(r#"{"message":["a"]}"#),
-            "message: invalid type: sequence, expected an object"
+            "message: must be an object, not a list"
         );
         assert_eq!(error("null"), "body: must be a JSON object");
     }

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::{
     cli::{DemoOptions, output},
     server::{Server, Signals},
-    settings::{Flags, Settings},
+    settings::{self, Flags, Settings},
 };
 
 /// Longest time of one call of the bot to the API.
 pub(super) const CALL_MAX: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
-    output::start_logs("warn");
+    output::start_logs(settings::log_filter()?.as_deref().unwrap_or("warn"))?;
     let flags = Flags {
         listen: Some(options.listen),
         data: Some(options.data.clone()),

@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Says a line. One that cannot be written, because nobody reads it any more, is not.
 pub(crate) fn say(line: &str) {
@@ -15,10 +18,20 @@ pub(crate) fn error(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Sends logs to standard error; `TRADEWIND_LOG` says which, `default` if it is not set.
-pub(crate) fn start_logs(default: &str) {
-    let filter =
-        EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+/// Sends logs to standard error. `filter` says which, as `TRADEWIND_LOG` has it.
+///
+/// # Errors
+/// When it is no filter: a part without `=` is a level.
+pub(crate) fn start_logs(filter: &str) -> anyhow::Result<()> {
+    let parts = filter.split(',').map(str::trim);
+    for part in parts.filter(|part| !part.contains('=')) {
+        anyhow::ensure!(
+            LEVELS.contains(&part.to_ascii_lowercase().as_str()),
+            "TRADEWIND_LOG: {part:?} is not one of {}",
+            LEVELS.join(", ")
+        );
+    }
+    let filter = EnvFilter::try_new(filter).context("TRADEWIND_LOG")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -26,4 +39,5 @@ pub(crate) fn start_logs(default: &str) {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    Ok(())
 }

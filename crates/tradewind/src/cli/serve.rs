@@ -5,11 +5,11 @@ use secrecy::ExposeSecret as _;
 use crate::{
     cli::output,
     server::{Server, Signals},
-    settings::{Flags, Settings},
+    settings::{self, Flags, Settings},
 };
 
 pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
-    output::start_logs("info");
+    output::start_logs(settings::log_filter()?.as_deref().unwrap_or("info"))?;
     let signals = Signals::listen()?;
     let settings = Settings::load(flags)?;
     if let Some(net) = settings.networks().iter().find(|net| net.prefix_len() == 0) {

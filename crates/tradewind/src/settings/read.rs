@@ -27,6 +27,13 @@ pub(super) fn environment() -> anyhow::Result<Vec<(String, String)>> {
     .collect()
 }
 
+/// What `TRADEWIND_LOG` says.
+pub(crate) fn log_filter() -> anyhow::Result<Option<String>> {
+    let ours = environment()?.into_iter();
+    let mut found = ours.filter(|(name, _)| name == "TRADEWIND_LOG");
+    Ok(found.next().map(|(_, value)| value))
+}
+
 pub(super) fn file(flags: &Flags, environment: &[(String, String)]) -> anyhow::Result<String> {
     let named = environment
         .iter()

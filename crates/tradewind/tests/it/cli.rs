@@ -625,3 +625,24 @@ async fn a_stop_is_heard_from_the_first_line_on() {
         assert!(server.ended(SOON).await.success());
     }
 }
+
+#[tokio::test]
+async fn a_log_filter_that_is_none_is_refused() {
+    for wrong in ["warning", "info,nonsense", "tradewind=loud"] {
+        let directory = TempDir::new().unwrap();
+        let mut command = binary();
+        let data = directory.path().join("data");
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .env("TRADEWIND_LOG", wrong);
+        let output = command.output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {said}");
+        assert!(
+            said.starts_with("tradewind: TRADEWIND_LOG") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+}
