@@ -251,7 +251,7 @@ async fn ended(
     ended
 }
 
-/// The drivers' tasks are waited for by [`Dispatcher::end`], not by a tracker of the whole process.
+/// The drivers' tasks are waited for by [`Dispatcher::end_all`], not by a tracker of the whole process.
 #[expect(
     clippy::disallowed_methods,
     reason = "every handle is kept and awaited by the dispatcher"

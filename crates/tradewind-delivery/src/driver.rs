@@ -85,8 +85,8 @@ pub struct Driver {
     log_read: LogRead,
     /// The head of the log when it was last read.
     looked_at: Sequence,
-    /// Progress that is being saved, or could not be and will be again.
     saving: bool,
+    /// Progress that could not be saved and will be again.
     unsaved: Option<Progress>,
     /// When changes are saved next, if there are any.
     save_at: Option<Instant>,
@@ -362,7 +362,9 @@ impl Driver {
             let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
             Instant::now() + wait
         });
-        let save = self.save_at.filter(|_| !self.saving);
+        // A save waits for the one before it, and while the store is left alone.
+        let save_waits = self.saving || self.store_pause.is_some();
+        let save = self.save_at.filter(|_| !save_waits);
         [lanes, save, self.store_pause].into_iter().flatten().min()
     }
 

@@ -8,7 +8,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -224,7 +224,7 @@ fn forbidden_kind(address: IpAddr) -> Option<&'static str> {
 }
 
 fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {
-    kind_in(&V4_FORBIDDEN, address.into())
+    kind_in(&V4_KINDS, address.into())
 }
 
 fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
@@ -241,7 +241,7 @@ fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
         return Some("loopback");
     }
     match address.segments()[0] {
-        first if first & 0xe000 == 0x2000 => kind_in(&V6_FORBIDDEN, address.into()),
+        first if first & 0xe000 == 0x2000 => kind_in(&V6_KINDS, address.into()),
         first if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Some("private"),
         first if first & 0xffc0 == 0xfe80 => Some("link-local"),
         first if first & 0xff00 == 0xff00 => Some("multicast"),
@@ -276,11 +276,22 @@ fn v4_of(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
-fn kind_in(table: &[(&str, &'static str)], address: IpAddr) -> Option<&'static str> {
-    table.iter().find_map(|(net, kind)| {
-        let net: IpNet = net.parse().ok()?;
-        net.contains(&address).then_some(*kind)
-    })
+type Kinds = Vec<(IpNet, &'static str)>;
+
+/// The tables, parsed once. That every line is a network is held by a test.
+static V4_KINDS: LazyLock<Kinds> = LazyLock::new(|| parse_table(&V4_FORBIDDEN));
+static V6_KINDS: LazyLock<Kinds> = LazyLock::new(|| parse_table(&V6_FORBIDDEN));
+
+fn parse_table(table: &[(&str, &'static str)]) -> Kinds {
+    let parsed = table
+        .iter()
+        .map(|(net, kind)| Some((net.parse().ok()?, *kind)));
+    parsed.flatten().collect()
+}
+
+fn kind_in(kinds: &Kinds, address: IpAddr) -> Option<&'static str> {
+    let found = kinds.iter().find(|(net, _)| net.contains(&address));
+    found.map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]

@@ -73,11 +73,29 @@ pub struct Lanes {
     in_flight: usize,
     /// Lane reads under way: room is kept for what they bring.
     reading: usize,
-    entry_count: usize,
-    weight: usize,
+    load: Load,
     /// Lanes whose row differs from what was last saved.
     unsaved: BTreeSet<ConversationId>,
     saved_cursor: Sequence,
+}
+
+/// What is in memory.
+#[derive(Debug, Default)]
+struct Load {
+    entries: usize,
+    weight: usize,
+}
+
+impl Load {
+    fn add(&mut self, entry: &LogEntry) {
+        self.entries += 1;
+        self.weight += entry.weight();
+    }
+
+    fn remove(&mut self, entry: &LogEntry) {
+        self.entries -= 1;
+        self.weight -= entry.weight();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -136,8 +154,7 @@ impl Lanes {
             held_count: state.held.len(),
             in_flight: 0,
             reading: 0,
-            entry_count: 0,
-            weight: 0,
+            load: Load::default(),
             unsaved: BTreeSet::new(),
             saved_cursor: state.cursor,
         };
@@ -176,12 +193,12 @@ impl Lanes {
             held_max,
             ..
         } = self.limits;
-        let full = self.weight >= weight_max - weight_max / 4 || self.held_count >= held_max;
+        let full = self.load.weight >= weight_max - weight_max / 4 || self.held_count >= held_max;
         let share = entries_max - entries_max / 4;
         if full {
             0
         } else {
-            share.saturating_sub(self.entry_count)
+            share.saturating_sub(self.load.entries)
         }
     }
 
@@ -197,8 +214,7 @@ impl Lanes {
                 continue;
             }
             self.pending.insert(entry.sequence, conversation);
-            self.entry_count += 1;
-            self.weight += entry.weight();
+            self.load.add(&entry);
             lane.queue.push_back(entry);
             if lane.work == Work::Idle {
                 lane.work = Work::Queued;
@@ -284,9 +300,10 @@ impl Lanes {
             held.error = None;
             self.unsaved.insert(conversation);
         }
-        self.entry_count += entries.len();
-        self.weight += entries.iter().map(|entry| entry.weight()).sum::<usize>();
-        lane.queue.extend(entries);
+        for entry in entries {
+            self.load.add(&entry);
+            lane.queue.push_back(entry);
+        }
         self.go_on(conversation);
     }
 
@@ -361,12 +378,12 @@ impl Lanes {
 
     /// Weight of the entries in memory, in bytes.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.load.weight
     }
 
     /// Entries in memory.
     pub fn entry_count(&self) -> usize {
-        self.entry_count
+        self.load.entries
     }
 
     /// Every entry at or below it is dealt with, or its lane is held.

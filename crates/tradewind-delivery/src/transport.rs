@@ -64,7 +64,6 @@ impl Transport {
         let client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
-            .timeout(limits.deadline)
             .pool_max_idle_per_host(limits.idle_connections_max)
             .dns_resolver(Arc::new(GuardedResolver(guard.clone())))
             .build()?;
@@ -91,7 +90,6 @@ impl Transport {
             .judge_host(&url)
             .map_err(|forbidden| blocked(&forbidden))?;
         let exchange = self.exchange(url, headers, body, now);
-        // The client's own timeout covers the same span; this one does not depend on it.
         let Ok(result) = tokio::time::timeout(self.limits.deadline, exchange).await else {
             return Err(self.late());
         };

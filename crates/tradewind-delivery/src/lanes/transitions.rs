@@ -50,8 +50,8 @@ impl Lanes {
             ..
         } = self.limits;
         let reads = self.reading + 1;
-        self.entry_count + reads * lane_entries_max <= entries_max
-            && self.weight + reads * lane_weight_max <= weight_max
+        self.load.entries + reads * lane_entries_max <= entries_max
+            && self.load.weight + reads * lane_weight_max <= weight_max
     }
 
     pub(super) fn start_attempt(&mut self, now: Timestamp) -> Option<Action> {
@@ -75,8 +75,7 @@ impl Lanes {
         let Some(entry) = lane.queue.pop_front() else {
             return;
         };
-        self.entry_count -= 1;
-        self.weight -= entry.weight();
+        self.load.remove(&entry);
         if let Some(held) = &mut lane.held {
             held.first = entry.sequence.next();
             held.attempts = 0;
@@ -121,8 +120,7 @@ impl Lanes {
             return;
         };
         for entry in lane.queue.drain(..) {
-            self.entry_count -= 1;
-            self.weight -= entry.weight();
+            self.load.remove(&entry);
         }
         let Some(held) = &mut lane.held else { return };
         held.attempts = held.attempts.saturating_add(1);
@@ -157,8 +155,7 @@ impl Lanes {
             self.pending.remove(&entry.sequence);
         }
         for entry in lane.queue.drain(1..) {
-            self.entry_count -= 1;
-            self.weight -= entry.weight();
+            self.load.remove(&entry);
         }
     }
 

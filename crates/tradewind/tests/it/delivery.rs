@@ -455,3 +455,25 @@ async fn an_attempt_that_is_under_way_ends_with_the_subscription() {
         "nobody waits for it"
     );
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_is_a_failure() {
+    let server = Server::start_with(|command| {
+        let command = command.args(["--webhook-allow", "127.0.0.0/8"]);
+        command.env("TRADEWIND_DELIVERY__TIMEOUT_SECONDS", "1")
+    })
+    .await;
+    let receiver = Receiver::scripted(|_, before| Reply {
+        after: Duration::from_secs(if before.is_empty() { 30 } else { 0 }),
+        ..Reply::status(200)
+    })
+    .await;
+    let channel = server.connect_channel().await;
+    server.subscribe(&receiver.url()).await;
+    let visitor = Visitor::arrive(&server, &channel).await;
+    visitor.write(&server, "hangs").await;
+    let came = receiver.wait_for(2, SOON).await;
+    let waited = came[1].at.duration_since(came[0].at);
+    // The deadline, and then the first wait of the schedule.
+    assert!(waited >= Duration::from_secs(2), "{waited:?}");
+}
