@@ -23,6 +23,8 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Message {}
     #[derive(Debug)]
+    pub enum Replay {}
+    #[derive(Debug)]
     pub enum Session {}
     #[derive(Debug)]
     pub enum Token {}
@@ -33,6 +35,7 @@ pub mod kind {
 pub type ChannelId = Id<kind::Channel>;
 pub type ConversationId = Id<kind::Conversation>;
 pub type MessageId = Id<kind::Message>;
+pub type ReplayId = Id<kind::Replay>;
 /// A visitor's session on a chat channel; the visitor's id at the source.
 pub type SessionId = Id<kind::Session>;
 pub type TokenId = Id<kind::Token>;

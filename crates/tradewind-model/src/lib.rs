@@ -17,11 +17,13 @@ mod webhook;
 
 pub use channel::Channel;
 pub use conversation::{Contact, Conversation};
-pub use id::{ChannelId, ConversationId, Id, MessageId, SessionId, TokenId, WebhookId, kind};
-pub use log::{EntryKind, LogEntry, Sequence};
+pub use id::{
+    ChannelId, ConversationId, Id, MessageId, ReplayId, SessionId, TokenId, WebhookId, kind,
+};
+pub use log::{EntryKind, LogEntry, Sequence, Subject};
 pub use message::{Content, DeliveryState, Message, Sender, SenderType};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use source::{Source, SourceNameError};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, WireTime};
 pub use token::{Scope, Token};
-pub use webhook::{Webhook, WebhookStatus};
+pub use webhook::{EventType, OldSecret, Webhook, WebhookStatus};

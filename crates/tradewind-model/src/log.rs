@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Message;
+use crate::{Channel, ConversationId, Message, Timestamp};
 
 /// A place in the log. Later entries have larger ones; 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,15 +27,26 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// One fact about one message.
+/// One fact about one message or one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     pub sequence: Sequence,
-    /// Place among the entries of the conversation: 1, 2, 3 … without a gap.
+    /// Place among the entries of its lane: 1, 2, 3 … without a gap.
     pub position: u64,
     pub kind: EntryKind,
-    /// The message as it is now; only its delivery state can have moved on since the entry.
-    pub message: Message,
+    /// When it was appended.
+    pub at: Timestamp,
+    pub subject: Subject,
+}
+
+/// What an entry is about, as it is now. Of a message, only its delivery state can have moved on since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Message {
+        message: Message,
+        conversation_created_at: Timestamp,
+    },
+    Channel(Channel),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,14 +59,44 @@ pub enum EntryKind {
     Sent,
     /// The source refused the message for good.
     SendFailed,
+    /// A channel was connected.
+    ChannelConnected,
+    /// A channel was disconnected.
+    ChannelDisconnected,
 }
 
 impl LogEntry {
+    /// The message it is about, if it is about one.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.subject {
+            Subject::Message { message, .. } => Some(message),
+            Subject::Channel(_) => None,
+        }
+    }
+
+    /// What it keeps its order with: the conversation of its message. Facts about a channel keep it
+    /// among themselves, under the id of the channel.
+    pub fn lane(&self) -> ConversationId {
+        match &self.subject {
+            Subject::Message { message, .. } => message.conversation_id,
+            Subject::Channel(channel) => ConversationId::from_uuid(channel.id.uuid()),
+        }
+    }
+
     /// What the entry weighs in memory, roughly, in bytes: windows are bounded by it.
     pub fn weight(&self) -> usize {
         size_of::<Self>()
-            + self.message.content.text.len()
-            + self.message.sender.id.len()
-            + self.message.contact_source_id.len()
+            + match &self.subject {
+                Subject::Message { message, .. } => {
+                    message.content.text.len()
+                        + message.sender.id.len()
+                        + message.contact_source_id.len()
+                }
+                Subject::Channel(channel) => {
+                    let name = channel.name.as_ref().map_or(0, String::len);
+                    let image_url = channel.image_url.as_ref().map_or(0, String::len);
+                    channel.source_channel_id.len() + name + image_url
+                }
+            }
     }
 }

@@ -45,6 +45,8 @@ pub enum SenderType {
 }
 
 impl SenderType {
+    pub const ALL: [Self; 3] = [Self::SourceContact, Self::SourceUser, Self::AppUser];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::SourceContact => "source_contact",

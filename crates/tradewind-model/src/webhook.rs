@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::WebhookId;
+use crate::{SenderType, Timestamp, WebhookId};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -11,8 +11,58 @@ pub struct Webhook {
     /// Sent with every delivery, in this order.
     pub headers: Vec<(String, String)>,
     pub status: WebhookStatus,
-    /// Signs deliveries: its canonical text is the key. Made once, at the first subscribe.
+    /// Signs deliveries: its canonical text is the key. Made at the first subscribe, and changed by
+    /// rotation only.
     pub api_secret: Uuid,
+    /// The secret before the last rotation, which signs too for a while.
+    pub old_secret: Option<OldSecret>,
+    /// What the operator calls it.
+    pub name: Option<String>,
+    /// The typed events that it wants. None: the flat event of each message.
+    pub events: Vec<EventType>,
+    /// Whose messages it wants. None: everybody's.
+    pub senders: Vec<SenderType>,
+    /// Subscribed, but nothing is sent: what happens waits in the log.
+    pub paused: bool,
+    /// Why it was unsubscribed, if not by a call.
+    pub ended_because: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OldSecret {
+    pub secret: Uuid,
+    pub until: Timestamp,
+}
+
+/// A kind of typed events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// A message is stored, in either direction.
+    MessageCreated,
+    /// Its source has taken a message of ours, or refused it.
+    MessageUpdated,
+    /// A conversation has a new message, or one that changed.
+    ConversationUpdated,
+    /// A channel was connected or disconnected.
+    ChannelUpdated,
+}
+
+impl EventType {
+    pub const ALL: [Self; 4] = [
+        Self::MessageCreated,
+        Self::MessageUpdated,
+        Self::ConversationUpdated,
+        Self::ChannelUpdated,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MessageCreated => "message.created",
+            Self::MessageUpdated => "message.updated",
+            Self::ConversationUpdated => "conversation.updated",
+            Self::ChannelUpdated => "channel.updated",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +87,7 @@ impl std::fmt::Debug for Webhook {
             .field("id", &self.id)
             .field("url", &self.url)
             .field("status", &self.status)
+            .field("paused", &self.paused)
             .finish_non_exhaustive()
     }
 }

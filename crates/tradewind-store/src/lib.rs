@@ -10,21 +10,25 @@
 //!
 //! What never lives here: the API's JSON, and any decision about delivery.
 
+mod attempt;
+pub mod crash;
 mod sqlite;
 mod types;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, MessageId, Sequence, Token, Webhook,
-    WebhookId,
+    Channel, ChannelId, Conversation, ConversationId, LogEntry, MessageId, ReplayId, Sequence,
+    Timestamp, Token, Webhook, WebhookId,
 };
+use uuid::Uuid;
 
+pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
-    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Retention, Settlement,
-    Start, StoreError, Swept, TokenHash,
+    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,
+    Retention, SetAside, SetAsideEntry, Settlement, Start, StoreError, Swept, TokenHash, Wanted,
 };
 
 /// Messages, conversations and the log; channels, webhooks and tokens; where each consumer stands.
@@ -56,7 +60,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         weight_max: usize,
     ) -> Result<LogPage, StoreError>;
 
-    /// Entries of one conversation from `from` on (inclusive) up to and including `to`, in log order,
+    /// Entries of one lane, which is a conversation or a channel, from `from` on (inclusive) up to and including `to`, in log order,
     /// bounded as in [`Self::read_log`].
     async fn read_lane(
         &self,
@@ -67,6 +71,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         weight_max: usize,
     ) -> Result<LogPage, StoreError>;
 
+    /// The entries about a message, in log order.
+    async fn find_entries(&self, message: MessageId) -> Result<Vec<LogEntry>, StoreError>;
+
     /// The sequence of the newest entry, as it moves. A hint that wakes readers: the truth is what
     /// [`Self::read_log`] returns.
     fn head(&self) -> watch::Receiver<Sequence>;
@@ -74,14 +81,15 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // --- consumers -----------------------------------------------------------------------------
 
     /// Where a consumer stands, creating it at `start` if it is new. A webhook's consumer is made and
-    /// moved by [`Self::subscribe`] and must exist: [`StoreError::NotFound`] otherwise.
+    /// moved by [`Self::subscribe`], a replay's by [`Self::start_replay`], and must exist:
+    /// [`StoreError::NotFound`] otherwise.
     async fn open_consumer(
         &self,
         consumer: &ConsumerId,
         start: Start,
     ) -> Result<ConsumerState, StoreError>;
 
-    /// Moves a consumer's cursor, and writes and releases held lanes, at once. `false`, and nothing is
+    /// Moves a consumer's cursor, writes and releases held lanes, and sets entries aside, at once. `false`, and nothing is
     /// written, when `progress.generation` is not the consumer's: it was restarted meanwhile.
     /// The cursor never moves back.
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError>;
@@ -125,23 +133,96 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     // --- webhooks ------------------------------------------------------------------------------
 
-    /// Creates a webhook, or replaces the url and headers of the one with this id, whose secret
-    /// stays. Subscribing one that is new or was unsubscribed starts it at the newest entry of the
-    /// log, with no held lanes and a new generation; updating a subscribed one leaves its place.
-    /// Returns it as stored.
+    /// Creates a webhook, or replaces what the one with this id says but for its secrets, which stay.
+    /// Subscribing one that is new or was unsubscribed starts it at the newest entry of the log, with no
+    /// held lanes and a new generation; updating a subscribed one leaves its place. Returns it as stored.
     async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError>;
 
-    /// Unsubscribes, forgets the held lanes and starts a new generation, so that nothing that waits
-    /// is sent. `None`: there is no such webhook.
+    /// Unsubscribes, forgets the held lanes and the replays, and starts a new generation, so that nothing
+    /// that waits is sent. `None`: there is no such webhook.
     async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+
+    /// The same because the endpoint said so, in this generation of the webhook; in another one nothing
+    /// changes. `because` is for the operator.
+    async fn end_subscription(
+        &self,
+        id: WebhookId,
+        generation: u64,
+        because: String,
+    ) -> Result<(), StoreError>;
+
+    /// Makes `fresh` the webhook's secret; the one before signs too until `overlap_until`. `None`: there
+    /// is no such webhook.
+    async fn rotate_secret(
+        &self,
+        id: WebhookId,
+        fresh: Uuid,
+        overlap_until: Timestamp,
+    ) -> Result<Option<Webhook>, StoreError>;
 
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
 
-    /// All webhooks, the oldest first. Bounded by `limit`.
-    async fn list_webhooks(&self, limit: usize) -> Result<Vec<Webhook>, StoreError>;
+    /// All webhooks, the oldest first, each with its generation. Bounded by `limit`.
+    async fn list_webhooks(&self, limit: usize) -> Result<Vec<(Webhook, u64)>, StoreError>;
 
-    /// Counts changes of webhooks: a hint for whoever runs their deliveries.
+    /// What a webhook has set aside, the newest entry first, before `before`.
+    async fn list_set_aside(
+        &self,
+        webhook: WebhookId,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Page<SetAsideEntry, Sequence>, StoreError>;
+
+    // --- replays -------------------------------------------------------------------------------
+
+    /// How many entries a replay of `range` would bring to a webhook that wants these.
+    async fn count_replay(
+        &self,
+        webhook: WebhookId,
+        range: ReplayRange,
+        wanted: Wanted,
+    ) -> Result<u64, StoreError>;
+
+    /// Makes a replay of a webhook and the consumer that does it. It ends with its webhook's
+    /// subscription. `None`: there is no such webhook, or it is not subscribed.
+    async fn start_replay(
+        &self,
+        id: ReplayId,
+        webhook: WebhookId,
+        range: ReplayRange,
+    ) -> Result<Option<Replay>, StoreError>;
+
+    /// Replays that are not finished, the oldest first. Bounded by `limit`.
+    async fn list_replays(&self, limit: usize) -> Result<Vec<Replay>, StoreError>;
+
+    /// Entries that the webhook had set aside by then, of at most a million.
+    async fn set_aside_by(
+        &self,
+        webhook: WebhookId,
+        at: Timestamp,
+    ) -> Result<Vec<Sequence>, StoreError>;
+
+    /// Forgets a replay and its consumer.
+    async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError>;
+
+    /// Counts changes of webhooks and replays: a hint for whoever runs their deliveries.
     fn webhooks_changed(&self) -> watch::Receiver<u64>;
+
+    // --- attempts ------------------------------------------------------------------------------
+
+    /// Keeps a record of an attempt, for as long as [`Retention::attempts`] says.
+    ///
+    /// Unlike every other verb it promises little, so that deliveries never wait for it: it does not
+    /// block and does not fail, and what it was given may be lost to a crash. What does not fit its
+    /// queue, or cannot be written, is dropped and counted.
+    fn record_attempt(&self, record: AttemptRecord);
+
+    /// What was recorded before the call, the newest first. A part of the record that is damaged is
+    /// passed over.
+    async fn list_attempts(&self, query: AttemptQuery) -> Result<AttemptPage, StoreError>;
+
+    /// Records of attempts that were dropped since the store was opened.
+    fn attempts_dropped(&self) -> u64;
 
     // --- tokens and secrets --------------------------------------------------------------------
 
@@ -158,9 +239,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     // --- upkeep --------------------------------------------------------------------------------
 
-    /// Removes a bounded number of rows that are older than `retention` keeps. Entries of the log
+    /// Removes a bounded number of rows that are older than `retention` keeps, and the record of attempts
+    /// by whole segments whose attempts are all that old. Entries of the log
     /// that a subscribed consumer has not dealt with are removed too once they are that old, and
-    /// counted in [`Swept::undelivered`]; lanes held at one of them go on with their next entry that is
+    /// counted in [`Swept::undelivered`], but for a replay's; lanes held at one of them go on with their next entry that is
     /// left. A conversation goes with its last message, and a message stays as long as the log has an
     /// entry about it; the newest message of all stays. Call again while [`Swept::more`].
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError>;

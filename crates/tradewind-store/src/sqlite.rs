@@ -6,35 +6,43 @@
 //! side.
 
 mod append;
+mod attempts;
 mod channel;
 mod consumer;
 mod conversation;
+mod fault;
 mod log;
 mod migrate;
 mod open;
 mod readers;
+mod replay;
 mod row;
+mod set_aside;
 mod sweep;
 mod token;
+mod wal;
 mod webhook;
 mod writer;
 
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use rusqlite::ErrorCode;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Clock, Conversation, ConversationId, MessageId, Sequence, Token, Webhook,
-    WebhookId,
+    Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
+    Sequence, Timestamp, Token, Webhook, WebhookId,
 };
+use uuid::Uuid;
 
 use crate::{
-    Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, LogPage, MessageCursor,
-    MessagePage, NewMessage, Page, Progress, Retention, Settlement, Start, Store, StoreError,
-    Swept, TokenHash,
+    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
+    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, Page,
+    Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store, StoreError,
+    Swept, TokenHash, Wanted,
 };
+use attempts::Attempts;
 use conversation::row_limit;
+use fault::Faults;
 use log::Room;
 use open::Directory;
 use readers::{READERS, Readers};
@@ -45,28 +53,34 @@ pub use open::OpenError;
 /// The store in one `SQLite` database.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// Before the writer, which is the last to leave the directory.
+    attempts: Attempts,
     writer: Writer,
     readers: Readers,
     clock: Arc<dyn Clock>,
 }
 
 impl SqliteStore {
-    /// Opens the database in `directory`, creating both if they are missing, and brings its schema up
-    /// to date. The directory is locked against other processes until the store is closed, or has
-    /// been dropped and the last of its writes is done.
+    /// Opens the database in the directory `path`, creating both if they are missing, and brings its
+    /// schema up to date. The directory is locked against other processes until the store is closed, or
+    /// has been dropped and the last of its writes is done.
     ///
     /// Blocks: it reads and writes files.
-    pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let directory = Directory::lock(directory)?;
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let directory = Directory::lock(path)?;
         let mut connection = directory.writer()?;
         migrate::migrate(&mut connection, clock.now())?;
         let head = log::head(&connection)?;
         let readers = (0..READERS)
             .map(|_| directory.reader())
             .collect::<Result<_, _>>()?;
+        let attempts = Attempts::start(path.to_owned(), Arc::clone(&clock));
+        let faults = Arc::new(Faults::default());
         Ok(Self {
-            readers: Readers::new(readers),
-            writer: Writer::start(connection, directory, head).map_err(OpenError::Thread)?,
+            attempts: attempts.map_err(OpenError::Thread)?,
+            readers: Readers::new(readers, Arc::clone(&faults)),
+            writer: Writer::start(connection, directory, head, faults)
+                .map_err(OpenError::Thread)?,
             clock,
         })
     }
@@ -120,6 +134,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn find_entries(&self, message: MessageId) -> Result<Vec<LogEntry>, StoreError> {
+        self.readers
+            .read(move |db| log::find_entries(db, message))
+            .await
+    }
+
     fn head(&self) -> watch::Receiver<Sequence> {
         self.writer.signals().head.subscribe()
     }
@@ -142,8 +162,9 @@ impl Store for SqliteStore {
     }
 
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
+        let clock = Arc::clone(&self.clock);
         self.writer
-            .write(move |batch| consumer::save_progress(batch, &progress))
+            .write(move |batch| consumer::save_progress(batch, clock.now(), &progress))
             .await
     }
 
@@ -178,14 +199,16 @@ impl Store for SqliteStore {
     }
 
     async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
+        let clock = Arc::clone(&self.clock);
         self.writer
-            .write(move |batch| channel::connect_channel(batch, &channel))
+            .write(move |batch| channel::connect_channel(batch, clock.now(), &channel))
             .await
     }
 
     async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError> {
+        let clock = Arc::clone(&self.clock);
         self.writer
-            .write(move |batch| channel::disconnect_channel(batch, id))
+            .write(move |batch| channel::disconnect_channel(batch, clock.now(), id))
             .await
     }
 
@@ -213,20 +236,110 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn end_subscription(
+        &self,
+        id: WebhookId,
+        generation: u64,
+        because: String,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |batch| webhook::end_subscription(batch, id, generation, &because))
+            .await
+    }
+
+    async fn rotate_secret(
+        &self,
+        id: WebhookId,
+        fresh: Uuid,
+        overlap_until: Timestamp,
+    ) -> Result<Option<Webhook>, StoreError> {
+        self.writer
+            .write(move |batch| webhook::rotate_secret(batch, id, fresh, overlap_until))
+            .await
+    }
+
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
         self.readers
             .read(move |db| webhook::find_webhook(db, id))
             .await
     }
 
-    async fn list_webhooks(&self, limit: usize) -> Result<Vec<Webhook>, StoreError> {
+    async fn list_webhooks(&self, limit: usize) -> Result<Vec<(Webhook, u64)>, StoreError> {
         self.readers
             .read(move |db| webhook::list_webhooks(db, row_limit(limit)))
             .await
     }
 
+    async fn list_set_aside(
+        &self,
+        webhook: WebhookId,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Page<SetAsideEntry, Sequence>, StoreError> {
+        self.readers
+            .read(move |db| set_aside::list_set_aside(db, webhook, before, limit))
+            .await
+    }
+
+    async fn count_replay(
+        &self,
+        webhook: WebhookId,
+        range: ReplayRange,
+        wanted: Wanted,
+    ) -> Result<u64, StoreError> {
+        self.readers
+            .read(move |db| replay::count_replay(db, webhook, &range, &wanted))
+            .await
+    }
+
+    async fn start_replay(
+        &self,
+        id: ReplayId,
+        webhook: WebhookId,
+        range: ReplayRange,
+    ) -> Result<Option<Replay>, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer
+            .write(move |batch| replay::start_replay(batch, clock.now(), id, webhook, &range))
+            .await
+    }
+
+    async fn list_replays(&self, limit: usize) -> Result<Vec<Replay>, StoreError> {
+        self.readers
+            .read(move |db| replay::list_replays(db, row_limit(limit)))
+            .await
+    }
+
+    async fn set_aside_by(
+        &self,
+        webhook: WebhookId,
+        at: Timestamp,
+    ) -> Result<Vec<Sequence>, StoreError> {
+        self.readers
+            .read(move |db| set_aside::set_aside_by(db, webhook, at))
+            .await
+    }
+
+    async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError> {
+        self.writer
+            .write(move |batch| replay::end_replay(batch, id))
+            .await
+    }
+
     fn webhooks_changed(&self) -> watch::Receiver<u64> {
         self.writer.signals().webhooks_changed.subscribe()
+    }
+
+    fn record_attempt(&self, record: AttemptRecord) {
+        self.attempts.record(record);
+    }
+
+    async fn list_attempts(&self, query: AttemptQuery) -> Result<AttemptPage, StoreError> {
+        self.attempts.list(query).await
+    }
+
+    fn attempts_dropped(&self) -> u64 {
+        self.attempts.dropped()
     }
 
     async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError> {
@@ -253,20 +366,23 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
-        let (clock, retention) = (Arc::clone(&self.clock), *retention);
-        self.writer
-            .write(move |batch| sweep::sweep(batch, clock.now(), &retention))
-            .await
+        let (now, retention) = (self.clock.now(), *retention);
+        let sweeping = self
+            .writer
+            .write(move |batch| sweep::sweep(batch, now, &retention));
+        let mut swept = sweeping.await?;
+        if let Some(kept) = retention.attempts {
+            let cutoff_ms = sweep::cutoff_ms(now, kept);
+            swept.attempt_segments = self.attempts.drop_before(cutoff_ms).await?;
+        }
+        Ok(swept)
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
         self.writer
             .write(|batch| {
                 batch
-                    .prepare_cached(
-                        "-- check_writable
-                         UPDATE counter SET checks = checks + 1",
-                    )?
+                    .prepare_cached("-- check_writable\n UPDATE counter SET checks = checks + 1")?
                     .execute([])?;
                 Ok(())
             })
@@ -276,21 +392,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
         self.readers.close().await;
+        self.attempts.close().await;
         self.writer.close().await;
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(
-                ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::DatabaseBusy,
-            ) => Self::Unavailable(error.into()),
-            _ => Self::Broken(error.into()),
-        }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use jiff::SignedDuration;
 use tradewind_model::{
-    ChannelId, Content, ConversationId, LogEntry, Message, MessageId, Sender, Sequence, Source,
-    Timestamp, WebhookId,
+    ChannelId, Content, ConversationId, EntryKind, LogEntry, Message, MessageId, ReplayId, Sender,
+    SenderType, Sequence, Source, Timestamp, WebhookId,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,8 @@ pub enum ConsumerId {
     Webhook(WebhookId),
     /// Carries replies to a source.
     Source(Source),
+    /// Brings a range of the log to a webhook once more.
+    Replay(ReplayId),
 }
 
 impl fmt::Display for ConsumerId {
@@ -103,6 +105,7 @@ impl fmt::Display for ConsumerId {
         match self {
             Self::Webhook(id) => write!(f, "webhook:{id}"),
             Self::Source(source) => write!(f, "source:{source}"),
+            Self::Replay(id) => write!(f, "replay:{id}"),
         }
     }
 }
@@ -122,6 +125,8 @@ pub struct ConsumerState {
     pub generation: u64,
     /// Every entry at or below it is dealt with, or its lane is held.
     pub cursor: Sequence,
+    /// Since when its endpoint is backed off as a whole.
+    pub backed_off_since: Option<Timestamp>,
     pub held: Vec<HeldLane>,
 }
 
@@ -131,12 +136,90 @@ pub struct HeldLane {
     pub conversation_id: ConversationId,
     /// The first entry of the lane that is not dealt with: all before it in the lane are.
     pub first: Sequence,
-    /// Attempts of `first` that failed.
+    /// Attempts of `first` that failed, and since when.
     pub attempts: u32,
+    pub failing_since: Timestamp,
     /// When `first` is tried again.
     pub due_at: Timestamp,
     /// The class of the last failure, such as `timeout`; empty when there was none.
     pub error: String,
+    /// The HTTP status of the last failure, where one arrived.
+    pub status: Option<u16>,
+}
+
+/// An entry that a consumer has given up on for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    pub sequence: Sequence,
+    /// Its lane.
+    pub conversation_id: ConversationId,
+    /// Attempts that failed, since when, and how the last one did.
+    pub attempts: u32,
+    pub failing_since: Timestamp,
+    pub error: String,
+    pub status: Option<u16>,
+}
+
+/// An entry that is set aside, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAsideEntry {
+    pub entry: LogEntry,
+    pub record: SetAside,
+    /// When it was set aside.
+    pub at: Timestamp,
+}
+
+/// A part of what a webhook was or would be sent. All that is given has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayRange {
+    /// Messages sent at or after this.
+    pub since: Option<Timestamp>,
+    /// Messages sent before this.
+    pub until: Option<Timestamp>,
+    pub conversation: Option<ConversationId>,
+    pub message: Option<MessageId>,
+    /// Only what is set aside.
+    pub failed: bool,
+}
+
+impl ReplayRange {
+    /// Whether `entry` is in the range, as far as the entry itself tells.
+    pub fn contains(&self, entry: &LogEntry) -> bool {
+        let at = entry.message().map_or(entry.at, |message| message.sent_at);
+        let message = entry.message().map(|message| message.id);
+        self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && self.conversation.is_none_or(|lane| entry.lane() == lane)
+            && self.message.is_none_or(|id| message == Some(id))
+    }
+}
+
+/// Which entries a webhook wants, as far as their kind and their sender tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub kinds: Vec<EntryKind>,
+    /// None: everybody's. Entries about channels have no sender.
+    pub senders: Vec<SenderType>,
+}
+
+impl Wanted {
+    pub fn contains(&self, entry: &LogEntry) -> bool {
+        let sender = entry.message().map(|message| message.sender.kind);
+        self.kinds.contains(&entry.kind)
+            && (self.senders.is_empty()
+                || sender.is_none_or(|sender| self.senders.contains(&sender)))
+    }
+}
+
+/// A range of the log that is brought to a webhook once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub id: ReplayId,
+    pub webhook: WebhookId,
+    pub range: ReplayRange,
+    /// The last entry it goes up to: the newest one when it was asked for.
+    pub to: Sequence,
+    pub created_at: Timestamp,
 }
 
 /// What changed in a consumer's state since it was last saved.
@@ -145,10 +228,15 @@ pub struct Progress {
     pub consumer: ConsumerId,
     pub generation: u64,
     pub cursor: Sequence,
+    pub backed_off_since: Option<Timestamp>,
     /// Lanes that are held now; a row of the same lane is replaced.
     pub held: Vec<HeldLane>,
     /// Lanes that are no longer held.
     pub released: Vec<ConversationId>,
+    /// Entries given up on; those of a replay are its webhook's.
+    pub set_aside: Vec<SetAside>,
+    /// Entries that a replay delivered: they are set aside no more.
+    pub redelivered: Vec<Sequence>,
 }
 
 /// A page of a list, and where to go on from it.
@@ -201,6 +289,8 @@ pub struct Retention {
     pub messages: Option<SignedDuration>,
     /// Idempotency keys.
     pub idempotency_keys: Option<SignedDuration>,
+    /// The record of attempts, which is bounded by its size, too.
+    pub attempts: Option<SignedDuration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,6 +298,8 @@ pub struct Swept {
     pub log_entries: u64,
     pub messages: u64,
     pub idempotency_keys: u64,
+    /// Of the record of attempts.
+    pub attempt_segments: u64,
     /// Removed entries that a subscribed consumer had not dealt with: they were lost to retention.
     pub undelivered: u64,
     /// Whether there is more to remove.

@@ -21,11 +21,11 @@ struct Target {
 }
 
 /// An entry to be written.
-struct Entry {
-    conversation_row: i64,
-    position: u64,
-    kind: EntryKind,
-    message_row: i64,
+pub(super) struct Entry {
+    pub(super) lane_row: i64,
+    pub(super) position: u64,
+    pub(super) kind: EntryKind,
+    pub(super) message_row: Option<i64>,
 }
 
 pub(super) fn append(
@@ -47,10 +47,10 @@ pub(super) fn append(
     };
     let (position, entry_position) = advance(batch, &target, row, new.sender.kind)?;
     let entry = Entry {
-        conversation_row: target.row,
+        lane_row: target.row,
         position: entry_position,
         kind,
-        message_row: row,
+        message_row: Some(row),
     };
     let sequence = write_entry(batch, now, &entry)?;
     let message = Message {
@@ -106,10 +106,10 @@ pub(super) fn settle(
         )?
         .query_row([conversation_row], |row| get(row, 0))?;
     let entry = Entry {
-        conversation_row,
+        lane_row: conversation_row,
         position,
         kind,
-        message_row,
+        message_row: Some(message_row),
     };
     let sequence = write_entry(batch, now, &entry)?;
     batch
@@ -293,15 +293,19 @@ fn advance(
     )
 }
 
-fn write_entry(batch: &Batch<'_>, now: Timestamp, entry: &Entry) -> Result<Sequence, StoreError> {
+pub(super) fn write_entry(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    entry: &Entry,
+) -> Result<Sequence, StoreError> {
     let sequence = batch
         .prepare_cached(
             "-- write_entry
-             INSERT INTO log (conversation_row, position, kind, message_row, at_ms)
+             INSERT INTO log (lane_row, position, kind, message_row, at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .insert((
-            entry.conversation_row,
+            entry.lane_row,
             integer(entry.position),
             entry.kind.code(),
             entry.message_row,
@@ -328,7 +332,7 @@ fn write_message(
     .execute(params![
         entry.message_row,
         message.id.uuid(),
-        entry.conversation_row,
+        entry.lane_row,
         integer(message.position),
         message.sender.kind.code(),
         message.sender.id,

@@ -1,9 +1,13 @@
 //! Connected accounts.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{Channel, ChannelId};
+use tradewind_model::{Channel, ChannelId, EntryKind, Timestamp};
 
-use super::row::get;
+use super::{
+    append::{Entry, write_entry},
+    row::get,
+    writer::Batch,
+};
 use crate::{Disconnected, StoreError};
 
 /// The columns that [`channel`] reads, of `channel h`.
@@ -30,42 +34,76 @@ pub(super) fn channel(row: &Row<'_>, first: usize) -> rusqlite::Result<Channel> 
     })
 }
 
-pub(super) fn connect_channel(db: &Connection, new: &Channel) -> Result<Channel, StoreError> {
-    db.prepare_cached(
-        "-- connect_channel
-         INSERT INTO channel (id, source, source_channel_id, name, image_url, token, connected)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, TRUE)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, image_url = excluded.image_url,
-             token = excluded.token, connected = TRUE
-         WHERE NOT connected",
-    )?
-    .execute(params![
-        new.id.uuid(),
-        new.source.name(),
-        new.source_channel_id,
-        new.name,
-        new.image_url,
-        new.token,
-    ])?;
-    find_channel(db, new.id)?.ok_or(StoreError::NotFound)
+pub(super) fn connect_channel(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    new: &Channel,
+) -> Result<Channel, StoreError> {
+    let changed = batch
+        .prepare_cached(
+            "-- connect_channel
+             INSERT INTO channel (id, source, source_channel_id, name, image_url, token, connected)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, TRUE)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, image_url = excluded.image_url,
+                 token = excluded.token, connected = TRUE
+             WHERE NOT connected",
+        )?
+        .execute(params![
+            new.id.uuid(),
+            new.source.name(),
+            new.source_channel_id,
+            new.name,
+            new.image_url,
+            new.token,
+        ])?;
+    if changed > 0 {
+        write_fact(batch, now, new.id, EntryKind::ChannelConnected)?;
+    }
+    find_channel(batch, new.id)?.ok_or(StoreError::NotFound)
 }
 
 pub(super) fn disconnect_channel(
-    db: &Connection,
+    batch: &Batch<'_>,
+    now: Timestamp,
     id: ChannelId,
 ) -> Result<Disconnected, StoreError> {
-    let Some(channel) = find_channel(db, id)? else {
+    let Some(channel) = find_channel(batch, id)? else {
         return Ok(Disconnected::NotFound);
     };
     if !channel.connected {
         return Ok(Disconnected::Already);
     }
-    db.prepare_cached(
-        "-- disconnect_channel
-         UPDATE channel SET connected = FALSE, token = NULL WHERE id = ?1",
-    )?
-    .execute([id.uuid()])?;
+    batch
+        .prepare_cached(
+            "-- disconnect_channel
+             UPDATE channel SET connected = FALSE, token = NULL WHERE id = ?1",
+        )?
+        .execute([id.uuid()])?;
+    write_fact(batch, now, id, EntryKind::ChannelDisconnected)?;
     Ok(Disconnected::Done)
+}
+
+/// Appends what became of a channel to the log.
+fn write_fact(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    id: ChannelId,
+    kind: EntryKind,
+) -> Result<(), StoreError> {
+    let (row, position): (i64, u64) = batch
+        .prepare_cached(
+            "-- write_fact
+             UPDATE channel SET entry_count = entry_count + 1 WHERE id = ?1
+             RETURNING row, entry_count",
+        )?
+        .query_row([id.uuid()], |row| Ok((row.get(0)?, get(row, 1)?)))?;
+    let entry = Entry {
+        lane_row: -row,
+        position,
+        kind,
+        message_row: None,
+    };
+    write_entry(batch, now, &entry).map(|_| ())
 }
 
 pub(super) fn find_channel(db: &Connection, id: ChannelId) -> Result<Option<Channel>, StoreError> {

@@ -1,11 +1,12 @@
 //! Where each consumer stands: its cursor and its held lanes.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tradewind_model::Sequence;
+use tradewind_model::{Sequence, Timestamp};
 
 use super::{
-    log,
-    row::{get, integer},
+    log::{self, lane_row},
+    row::{find, get, integer},
+    set_aside,
 };
 use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError};
 
@@ -16,18 +17,19 @@ pub(super) fn find_consumer(
     let found = db
         .prepare_cached(
             "-- find_consumer
-             SELECT row, generation, cursor FROM consumer WHERE id = ?1",
+             SELECT row, generation, cursor, backed_off_since_ms FROM consumer WHERE id = ?1",
         )?
         .query_row([id.to_string()], |row| {
-            Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
+            Ok((row.get(0)?, get(row, 1)?, get(row, 2)?, find(row, 3)?))
         })
         .optional()?;
-    let Some((row, generation, cursor)) = found else {
+    let Some((row, generation, cursor, backed_off_since)) = found else {
         return Ok(None);
     };
     Ok(Some(ConsumerState {
         generation,
         cursor,
+        backed_off_since,
         held: held_lanes(db, row)?,
     }))
 }
@@ -57,7 +59,8 @@ pub(super) fn restart(db: &Connection, id: &ConsumerId) -> Result<i64, StoreErro
         .prepare_cached(
             "-- restart
              INSERT INTO consumer (id, generation, cursor) VALUES (?1, 1, ?2)
-             ON CONFLICT (id) DO UPDATE SET generation = generation + 1, cursor = excluded.cursor
+             ON CONFLICT (id) DO UPDATE SET generation = generation + 1, cursor = excluded.cursor,
+                 backed_off_since_ms = NULL
              RETURNING row",
         )?
         .query_row((id.to_string(), integer(log::head(db)?.0)), |row| {
@@ -77,11 +80,16 @@ pub(super) fn stop(db: &Connection, row: i64) -> Result<(), StoreError> {
     release_all(db, row)
 }
 
-pub(super) fn save_progress(db: &Connection, progress: &Progress) -> Result<bool, StoreError> {
+pub(super) fn save_progress(
+    db: &Connection,
+    now: Timestamp,
+    progress: &Progress,
+) -> Result<bool, StoreError> {
     let row = db
         .prepare_cached(
             "-- save_progress
-             UPDATE consumer SET cursor = MAX(cursor, ?3) WHERE id = ?1 AND generation = ?2
+             UPDATE consumer SET cursor = MAX(cursor, ?3), backed_off_since_ms = ?4
+             WHERE id = ?1 AND generation = ?2
              RETURNING row",
         )?
         .query_row(
@@ -89,6 +97,7 @@ pub(super) fn save_progress(db: &Connection, progress: &Progress) -> Result<bool
                 progress.consumer.to_string(),
                 integer(progress.generation),
                 integer(progress.cursor.0),
+                progress.backed_off_since.map(Timestamp::as_millisecond),
             ),
             |row| row.get(0),
         )
@@ -99,32 +108,39 @@ pub(super) fn save_progress(db: &Connection, progress: &Progress) -> Result<bool
     for conversation in &progress.released {
         db.prepare_cached(
             "-- save_progress
-             DELETE FROM held_lane WHERE consumer_row = ?1
-                 AND conversation_row = (SELECT row FROM conversation WHERE id = ?2)",
+             DELETE FROM held_lane WHERE consumer_row = ?1 AND lane_row = ?2",
         )?
-        .execute((row, conversation.uuid()))?;
+        .execute((row, lane_row(db, *conversation)?))?;
     }
     for lane in &progress.held {
         hold(db, row, lane)?;
+    }
+    if !(progress.set_aside.is_empty() && progress.redelivered.is_empty()) {
+        set_aside::save(db, now, row, progress)?;
     }
     Ok(true)
 }
 
 /// A lane of a conversation that was swept meanwhile has nothing to wait for.
-fn hold(db: &Connection, consumer_row: i64, lane: &HeldLane) -> Result<(), StoreError> {
+pub(super) fn hold(db: &Connection, consumer_row: i64, lane: &HeldLane) -> Result<(), StoreError> {
+    let Some(lane_row) = lane_row(db, lane.conversation_id)? else {
+        return Ok(());
+    };
     db.prepare_cached(
         "-- hold
-             INSERT OR REPLACE INTO held_lane
-                 (consumer_row, conversation_row, first_sequence, attempts, due_at_ms, error)
-             SELECT ?1, row, ?3, ?4, ?5, ?6 FROM conversation WHERE id = ?2",
+         INSERT OR REPLACE INTO held_lane (consumer_row, lane_row, first_sequence, attempts,
+             failing_since_ms, due_at_ms, error, status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute((
         consumer_row,
-        lane.conversation_id.uuid(),
+        lane_row,
         integer(lane.first.0),
         lane.attempts,
+        lane.failing_since.as_millisecond(),
         lane.due_at.as_millisecond(),
         &lane.error,
+        lane.status,
     ))?;
     Ok(())
 }
@@ -133,25 +149,30 @@ fn held_lanes(db: &Connection, consumer_row: i64) -> Result<Vec<HeldLane>, Store
     let lanes = db
         .prepare_cached(
             "-- held_lanes
-             SELECT c.id, l.first_sequence, l.attempts, l.due_at_ms, l.error
-             FROM held_lane l JOIN conversation c ON c.row = l.conversation_row
+             SELECT COALESCE(c.id, h.id), l.first_sequence, l.attempts, l.failing_since_ms,
+                 l.due_at_ms, l.error, l.status
+             FROM held_lane l
+             LEFT JOIN conversation c ON c.row = l.lane_row
+             LEFT JOIN channel h ON h.row = -l.lane_row
              WHERE l.consumer_row = ?1
-             ORDER BY l.conversation_row",
+             ORDER BY l.lane_row",
         )?
         .query_map([consumer_row], |row| {
             Ok(HeldLane {
                 conversation_id: get(row, 0)?,
                 first: get(row, 1)?,
                 attempts: row.get(2)?,
-                due_at: get(row, 3)?,
-                error: row.get(4)?,
+                failing_since: get(row, 3)?,
+                due_at: get(row, 4)?,
+                error: row.get(5)?,
+                status: row.get(6)?,
             })
         })?
         .collect::<Result<_, _>>()?;
     Ok(lanes)
 }
 
-fn release_all(db: &Connection, consumer_row: i64) -> Result<(), StoreError> {
+pub(super) fn release_all(db: &Connection, consumer_row: i64) -> Result<(), StoreError> {
     db.prepare_cached(
         "-- release_all
          DELETE FROM held_lane WHERE consumer_row = ?1",

@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Rows};
-use tradewind_model::{ConversationId, LogEntry, Sequence};
+use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, Sequence, Subject};
 
 use super::row::{MESSAGE_WIDTH, get, integer, message, message_columns};
 use crate::{LogPage, StoreError};
@@ -33,6 +33,30 @@ pub(super) fn head(db: &Connection) -> rusqlite::Result<Sequence> {
     Ok(head.unwrap_or(Sequence::START))
 }
 
+/// The columns that [`entry`] reads, of `log l` and what [`entry_joins`] joins to it.
+macro_rules! entry_columns {
+    () => {
+        concat!(
+            message_columns!(),
+            ", l.sequence, l.position, l.kind, l.at_ms, c.created_at_ms, \
+             h.source_channel_id, h.name, h.image_url"
+        )
+    };
+}
+pub(super) use entry_columns;
+
+macro_rules! entry_joins {
+    () => {
+        "LEFT JOIN message m ON m.row = l.message_row
+         LEFT JOIN conversation c ON c.row = l.lane_row
+         JOIN channel h ON h.row = COALESCE(c.channel_row, -l.lane_row) "
+    };
+}
+pub(super) use entry_joins;
+
+/// How many columns [`entry_columns`] names: a query's own columns follow them.
+pub(super) const ENTRY_WIDTH: usize = MESSAGE_WIDTH + 8;
+
 pub(super) fn read_log(
     db: &Connection,
     after: Sequence,
@@ -40,14 +64,10 @@ pub(super) fn read_log(
 ) -> Result<LogPage, StoreError> {
     let mut statement = db.prepare_cached(concat!(
         "-- read_log\n SELECT ",
-        message_columns!(),
-        ", l.sequence, l.position, l.kind
-          FROM log l
-          JOIN message m ON m.row = l.message_row
-          JOIN conversation c ON c.row = m.conversation_row
-          JOIN channel h ON h.row = c.channel_row
-          WHERE l.sequence > ?1
-          ORDER BY l.sequence"
+        entry_columns!(),
+        " FROM log l ",
+        entry_joins!(),
+        "WHERE l.sequence > ?1 ORDER BY l.sequence"
     ))?;
     let rows = statement.query([integer(after.0)])?;
     page(rows, room, head(db)?.max(after))
@@ -55,29 +75,54 @@ pub(super) fn read_log(
 
 pub(super) fn read_lane(
     db: &Connection,
-    conversation: ConversationId,
-    lane: &RangeInclusive<Sequence>,
+    lane: ConversationId,
+    range: &RangeInclusive<Sequence>,
     room: Room,
 ) -> Result<LogPage, StoreError> {
     let mut statement = db.prepare_cached(concat!(
         "-- read_lane\n SELECT ",
-        message_columns!(),
-        ", l.sequence, l.position, l.kind
-          FROM conversation c
-          JOIN channel h ON h.row = c.channel_row
-          JOIN log l ON l.conversation_row = c.row
-          JOIN message m ON m.row = l.message_row
-          WHERE c.id = ?1 AND l.sequence >= ?2 AND l.sequence <= ?3
-          ORDER BY l.sequence"
+        entry_columns!(),
+        " FROM log l ",
+        entry_joins!(),
+        "WHERE l.lane_row = ?1 AND l.sequence >= ?2 AND l.sequence <= ?3
+         ORDER BY l.sequence"
     ))?;
     let rows = statement.query((
-        conversation.uuid(),
-        integer(lane.start().0),
-        integer(lane.end().0),
+        lane_row(db, lane)?,
+        integer(range.start().0),
+        integer(range.end().0),
     ))?;
     // Beyond the head nothing was looked at: entries may come there.
-    let looked_to = head(db)?.min(*lane.end()).max(lane.start().previous());
+    let looked_to = head(db)?.min(*range.end()).max(range.start().previous());
     page(rows, room, looked_to)
+}
+
+/// A message has two entries at most; they are looked for in its lane.
+pub(super) fn find_entries(db: &Connection, id: MessageId) -> Result<Vec<LogEntry>, StoreError> {
+    let entries = db
+        .prepare_cached(concat!(
+            "-- find_entries\n SELECT ",
+            entry_columns!(),
+            " FROM message m
+              JOIN log l ON l.lane_row = m.conversation_row AND l.message_row = m.row
+              JOIN conversation c ON c.row = m.conversation_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE m.id = ?1 ORDER BY l.sequence"
+        ))?
+        .query_map([id.uuid()], entry)?
+        .collect::<Result<_, _>>()?;
+    Ok(entries)
+}
+
+/// The row of a lane: that of its conversation, or minus that of its channel.
+pub(super) fn lane_row(db: &Connection, lane: ConversationId) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached(
+        "-- lane_row
+         SELECT row FROM conversation WHERE id = ?1
+         UNION ALL SELECT -row FROM channel WHERE id = ?1 LIMIT 1",
+    )?
+    .query_row([lane.uuid()], |row| row.get(0))
+    .optional()
 }
 
 /// Takes rows as long as there is room. `end` is where the log was read to if all fit.
@@ -108,11 +153,35 @@ fn page(mut rows: Rows<'_>, room: Room, end: Sequence) -> Result<LogPage, StoreE
     })
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
+    let kind = get(row, MESSAGE_WIDTH + 2)?;
+    let subject = match kind {
+        EntryKind::ChannelConnected | EntryKind::ChannelDisconnected => {
+            Subject::Channel(channel(row, kind)?)
+        }
+        _ => Subject::Message {
+            message: message(row)?,
+            conversation_created_at: get(row, MESSAGE_WIDTH + 4)?,
+        },
+    };
     Ok(LogEntry {
-        message: message(row)?,
         sequence: get(row, MESSAGE_WIDTH)?,
         position: get(row, MESSAGE_WIDTH + 1)?,
-        kind: get(row, MESSAGE_WIDTH + 2)?,
+        kind,
+        at: get(row, MESSAGE_WIDTH + 3)?,
+        subject,
+    })
+}
+
+/// The channel that an entry is about, as the entry says that it became. Its token stays in the store.
+fn channel(row: &Row<'_>, kind: EntryKind) -> rusqlite::Result<Channel> {
+    Ok(Channel {
+        id: get(row, 2)?,
+        source: get(row, 3)?,
+        source_channel_id: row.get(MESSAGE_WIDTH + 5)?,
+        name: row.get(MESSAGE_WIDTH + 6)?,
+        image_url: row.get(MESSAGE_WIDTH + 7)?,
+        token: None,
+        connected: kind == EntryKind::ChannelConnected,
     })
 }

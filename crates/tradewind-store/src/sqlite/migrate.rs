@@ -11,7 +11,10 @@ use tradewind_model::Timestamp;
 use super::{open::OpenError, row};
 
 /// The migrations, in order. The first has number 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_delivery.sql"),
+];
 
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
     run(connection, MIGRATIONS, now)

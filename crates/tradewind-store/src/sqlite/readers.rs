@@ -14,6 +14,7 @@ use tokio::{
     task,
 };
 
+use super::fault::{Fault, Faults};
 use crate::StoreError;
 
 /// Reads at the same time. Each holds a thread and a page cache; more would not make two cores faster.
@@ -29,6 +30,7 @@ struct Pool {
     /// Told when a connection comes back.
     returned: Notify,
     count: usize,
+    faults: Arc<Faults>,
 }
 
 /// A connection that goes back to the pool when dropped, even by a panic.
@@ -40,11 +42,12 @@ struct Lent {
 }
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Connection>) -> Self {
+    pub(super) fn new(connections: Vec<Connection>, faults: Arc<Faults>) -> Self {
         Self(Arc::new(Pool {
             permits: Arc::new(Semaphore::new(connections.len())),
             returned: Notify::new(),
             count: connections.len(),
+            faults,
             idle: Mutex::new(connections),
         }))
     }
@@ -71,7 +74,13 @@ impl Readers {
             read(&connection.transaction()?)
         });
         match reading.await {
-            Ok(value) => value,
+            Ok(value) => {
+                match value.as_ref().err().and_then(Fault::behind) {
+                    Some(fault) => self.0.faults.read_failed(fault),
+                    None => self.0.faults.read_worked(),
+                }
+                value
+            }
             Err(error) if error.is_cancelled() => Err(StoreError::Closed),
             Err(error) => Err(StoreError::Broken(error.into())),
         }

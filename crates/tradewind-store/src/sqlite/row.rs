@@ -5,7 +5,7 @@
 
 use rusqlite::{
     Row,
-    types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
+    types::{FromSql, FromSqlError, FromSqlResult, Type, ValueRef},
 };
 use serde::de::DeserializeOwned;
 use tradewind_model::{
@@ -14,6 +14,7 @@ use tradewind_model::{
 };
 use uuid::Uuid;
 
+use super::fault::Fault;
 use crate::StoreError;
 
 /// The columns that [`message`] reads, of `message m`, `conversation c` and `channel h`.
@@ -54,6 +55,16 @@ where
     row.get(index).map(Column::into_inner)
 }
 
+/// Reads column `index` as a `T`, if there is one.
+pub(super) fn find<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
+where
+    Column<T>: FromSql,
+{
+    Ok(row
+        .get::<_, Option<Column<T>>>(index)?
+        .map(Column::into_inner))
+}
+
 /// An unsigned number as a column holds it. Those beyond `i64::MAX` only come from callers who ask for
 /// a place that does not exist; the largest place does not exist either.
 pub(super) fn integer(number: u64) -> i64 {
@@ -72,7 +83,7 @@ pub(super) trait Coded: Copy + 'static {
 }
 
 impl Coded for SenderType {
-    const ALL: &'static [Self] = &[Self::SourceContact, Self::SourceUser, Self::AppUser];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn code(self) -> i64 {
         match self {
@@ -101,6 +112,8 @@ impl Coded for EntryKind {
         Self::SendRequested,
         Self::Sent,
         Self::SendFailed,
+        Self::ChannelConnected,
+        Self::ChannelDisconnected,
     ];
 
     fn code(self) -> i64 {
@@ -109,8 +122,35 @@ impl Coded for EntryKind {
             Self::SendRequested => 1,
             Self::Sent => 2,
             Self::SendFailed => 3,
+            Self::ChannelConnected => 4,
+            Self::ChannelDisconnected => 5,
         }
     }
+}
+
+/// A list of values that are known by name, as JSON.
+pub(super) fn names<T: Copy>(
+    values: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<String, StoreError> {
+    let names: Vec<_> = values.iter().map(|value| name(*value)).collect();
+    json(&names)
+}
+
+/// Reads a list that [`names`] wrote. A name that this program does not know is an error of the row.
+pub(super) fn from_names<T: Copy>(
+    row: &Row<'_>,
+    index: usize,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> rusqlite::Result<Vec<T>> {
+    let Json(names) = get::<Json<Vec<String>>>(row, index)?;
+    let known = |text: &String| all.iter().copied().find(|value| name(*value) == text);
+    let values: Option<Vec<T>> = names.iter().map(known).collect();
+    values.ok_or_else(|| {
+        let error = format!("{names:?} are not all known");
+        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
+    })
 }
 
 impl Coded for Scope {
@@ -192,6 +232,15 @@ impl<T: DeserializeOwned> FromSql for Column<Json<T>> {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match Fault::of(&error) {
+            Some(fault) => fault.into(),
+            None => Self::Broken(error.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Coded, DeliveryState, EntryKind, Scope, SenderType};
@@ -203,7 +252,7 @@ mod tests {
         }
         assert_eq!(codes::<SenderType>(), [0, 1, 2]);
         assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
-        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3]);
+        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5]);
         assert_eq!(codes::<Scope>(), [0, 1, 2]);
     }
 }

@@ -3,6 +3,7 @@
 //! From the oldest on, and never out of order: the log loses a prefix, and so does every
 //! conversation, which is why a list of messages can tell its total from two positions.
 
+use jiff::SignedDuration;
 use rusqlite::Connection;
 use tradewind_model::{Sequence, Timestamp};
 
@@ -27,10 +28,7 @@ pub(super) fn sweep(
     now: Timestamp,
     retention: &Retention,
 ) -> Result<Swept, StoreError> {
-    let cutoff = |kept: jiff::SignedDuration| {
-        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-        now.as_millisecond().saturating_sub(kept_ms)
-    };
+    let cutoff = |kept| cutoff_ms(now, kept);
     let mut swept = Swept::default();
     if let Some(kept) = retention.log {
         sweep_log(db, cutoff(kept), &mut swept)?;
@@ -45,6 +43,12 @@ pub(super) fn sweep(
     Ok(swept)
 }
 
+/// What began or was written before this is not kept.
+pub(super) fn cutoff_ms(now: Timestamp, kept: SignedDuration) -> i64 {
+    let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    now.as_millisecond().saturating_sub(kept_ms)
+}
+
 fn sweep_log(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {
     let Some(last) = last_old_entry(db, cutoff_ms)? else {
         return Ok(());
@@ -57,6 +61,11 @@ fn sweep_log(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), S
         )?
         .execute([integer(last.0)])?;
     move_held_lanes(db, last)?;
+    db.prepare_cached(
+        "-- sweep_log
+         DELETE FROM set_aside WHERE sequence <= ?1",
+    )?
+    .execute([integer(last.0)])?;
     swept.log_entries = rows(removed);
     swept.more |= swept.log_entries >= u64::from(SWEEP_MAX);
     Ok(())
@@ -80,7 +89,8 @@ fn last_old_entry(db: &Connection, cutoff_ms: i64) -> rusqlite::Result<Option<Se
 }
 
 /// Entries up to `last` that some subscribed consumer has not dealt with: they are beyond its cursor,
-/// or wait in a lane that it holds.
+/// wait in a lane that it holds, or are set aside. What a replay has yet to bring is not among them: its
+/// webhook has dealt with it, or did not yet want it when it came.
 fn undelivered(db: &Connection, last: Sequence) -> rusqlite::Result<u64> {
     db.prepare_cached(
         "-- undelivered
@@ -89,9 +99,12 @@ fn undelivered(db: &Connection, last: Sequence) -> rusqlite::Result<u64> {
              SELECT 1 FROM consumer u
              LEFT JOIN webhook w ON w.consumer_row = u.row
              LEFT JOIN held_lane n
-                 ON n.consumer_row = u.row AND n.conversation_row = l.conversation_row
+                 ON n.consumer_row = u.row AND n.lane_row = l.lane_row
              WHERE w.subscribed IS NOT FALSE
-                 AND (u.cursor < l.sequence OR n.first_sequence <= l.sequence))",
+                 AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.consumer_row = u.row)
+                 AND (u.cursor < l.sequence OR n.first_sequence <= l.sequence
+                     OR EXISTS (SELECT 1 FROM set_aside s
+                         WHERE s.consumer_row = u.row AND s.sequence = l.sequence)))",
     )?
     .query_row([integer(last.0)], |row| get(row, 0))
 }
@@ -103,7 +116,7 @@ fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
         "-- move_held_lanes
          DELETE FROM held_lane WHERE first_sequence <= ?1 AND NOT EXISTS (
              SELECT 1 FROM log l
-             WHERE l.conversation_row = held_lane.conversation_row AND l.sequence > ?1)",
+             WHERE l.lane_row = held_lane.lane_row AND l.sequence > ?1)",
     )?
     .execute([integer(last.0)])?;
     db.prepare_cached(
@@ -111,7 +124,7 @@ fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
          UPDATE held_lane
          SET attempts = 0, first_sequence = (
              SELECT l.sequence FROM log l
-             WHERE l.conversation_row = held_lane.conversation_row AND l.sequence > ?1
+             WHERE l.lane_row = held_lane.lane_row AND l.sequence > ?1
              ORDER BY l.sequence LIMIT 1)
          WHERE first_sequence <= ?1",
     )?
@@ -206,8 +219,8 @@ fn sweep_conversations(db: &Connection, swept: &mut Swept) -> Result<(), StoreEr
              SELECT c.row FROM conversation c
              WHERE c.last_message_row <= (SELECT swept_message_row FROM counter)
                  AND c.last_message_row < (SELECT MAX(row) FROM message)
-                 AND NOT EXISTS (SELECT 1 FROM log l WHERE l.conversation_row = c.row)
-                 AND NOT EXISTS (SELECT 1 FROM held_lane h WHERE h.conversation_row = c.row)
+                 AND NOT EXISTS (SELECT 1 FROM log l WHERE l.lane_row = c.row)
+                 AND NOT EXISTS (SELECT 1 FROM held_lane h WHERE h.lane_row = c.row)
              ORDER BY c.last_message_row LIMIT ?1",
         )?
         .query_map([SWEEP_MAX], |row| row.get(0))?

@@ -1,14 +1,28 @@
 //! Customers' registrations. Whether one is subscribed is kept here, where it stands in its consumer.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{Webhook, WebhookId, WebhookStatus};
+use tradewind_model::{
+    EventType, OldSecret, SenderType, Timestamp, Webhook, WebhookId, WebhookStatus,
+};
+use uuid::Uuid;
 
 use super::{
-    consumer,
-    row::{Json, get, json},
+    consumer, replay,
+    row::{Json, find, from_names, get, integer, json, names},
     writer::Batch,
 };
 use crate::{ConsumerId, StoreError};
+
+/// The columns that [`webhook`] reads, of `webhook w`.
+macro_rules! webhook_columns {
+    () => {
+        "w.id, w.url, w.headers, w.subscribed, w.api_secret, w.old_secret, w.old_secret_until_ms, \
+         w.name, w.events, w.senders, w.paused, w.ended_because"
+    };
+}
+
+/// How many columns [`webhook_columns`] names.
+const WEBHOOK_WIDTH: usize = 12;
 
 pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, StoreError> {
     let present = find_webhook(batch, new.id)?;
@@ -18,38 +32,86 @@ pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, Sto
             .prepare_cached(
                 "-- subscribe
                  INSERT INTO webhook (id, consumer_row, url, headers, subscribed, api_secret)
-                 VALUES (?1, ?2, ?3, ?4, TRUE, ?5)
+                 VALUES (?1, ?2, ?3, '[]', TRUE, ?4)
                  ON CONFLICT (id) DO UPDATE SET subscribed = TRUE",
             )?
-            .execute(params![
-                new.id.uuid(),
-                consumer_row,
-                new.url,
-                json(&new.headers)?,
-                new.api_secret,
-            ])?;
+            .execute((new.id.uuid(), consumer_row, &new.url, new.api_secret))?;
     }
     batch
         .prepare_cached(
             "-- subscribe
-             UPDATE webhook SET url = ?2, headers = ?3 WHERE id = ?1",
+             UPDATE webhook SET url = ?2, headers = ?3, name = ?4, events = ?5, senders = ?6,
+                 paused = ?7, ended_because = NULL
+             WHERE id = ?1",
         )?
-        .execute((new.id.uuid(), &new.url, json(&new.headers)?))?;
+        .execute(params![
+            new.id.uuid(),
+            new.url,
+            json(&new.headers)?,
+            new.name,
+            names(&new.events, EventType::name)?,
+            names(&new.senders, SenderType::name)?,
+            new.paused,
+        ])?;
     batch.webhook_changed();
     find_webhook(batch, new.id)?.ok_or(StoreError::NotFound)
 }
 
 pub(super) fn unsubscribe(batch: &Batch<'_>, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-    let consumer_row = batch
+    end(batch, id, None, None)?;
+    find_webhook(batch, id)
+}
+
+pub(super) fn end_subscription(
+    batch: &Batch<'_>,
+    id: WebhookId,
+    generation: u64,
+    because: &str,
+) -> Result<(), StoreError> {
+    end(batch, id, Some(generation), Some(because))
+}
+
+/// Unsubscribes a webhook, if it is subscribed and of this generation.
+fn end(
+    batch: &Batch<'_>,
+    id: WebhookId,
+    generation: Option<u64>,
+    because: Option<&str>,
+) -> Result<(), StoreError> {
+    let ended: Option<(i64, i64)> = batch
         .prepare_cached(
-            "-- unsubscribe
-             UPDATE webhook SET subscribed = FALSE WHERE id = ?1 AND subscribed
-             RETURNING consumer_row",
+            "-- end
+             UPDATE webhook SET subscribed = FALSE, ended_because = ?3
+             WHERE id = ?1 AND subscribed AND (?2 IS NULL OR ?2 = (
+                 SELECT generation FROM consumer WHERE row = webhook.consumer_row))
+             RETURNING row, consumer_row",
         )?
-        .query_row([id.uuid()], |row| row.get(0))
+        .query_row((id.uuid(), generation.map(integer), because), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    if let Some(consumer_row) = consumer_row {
+    if let Some((row, consumer_row)) = ended {
         consumer::stop(batch, consumer_row)?;
+        replay::end_all(batch, row)?;
+        batch.webhook_changed();
+    }
+    Ok(())
+}
+
+pub(super) fn rotate_secret(
+    batch: &Batch<'_>,
+    id: WebhookId,
+    fresh: Uuid,
+    overlap_until: Timestamp,
+) -> Result<Option<Webhook>, StoreError> {
+    let changed = batch
+        .prepare_cached(
+            "-- rotate_secret
+             UPDATE webhook SET old_secret = api_secret, old_secret_until_ms = ?3, api_secret = ?2
+             WHERE id = ?1",
+        )?
+        .execute((id.uuid(), fresh, overlap_until.as_millisecond()))?;
+    if changed > 0 {
         batch.webhook_changed();
     }
     find_webhook(batch, id)
@@ -57,27 +119,35 @@ pub(super) fn unsubscribe(batch: &Batch<'_>, id: WebhookId) -> Result<Option<Web
 
 pub(super) fn find_webhook(db: &Connection, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
     let found = db
-        .prepare_cached(
-            "-- find_webhook
-             SELECT id, url, headers, subscribed, api_secret FROM webhook WHERE id = ?1",
-        )?
+        .prepare_cached(concat!(
+            "-- find_webhook\n SELECT ",
+            webhook_columns!(),
+            " FROM webhook w WHERE w.id = ?1"
+        ))?
         .query_row([id.uuid()], webhook)
         .optional()?;
     Ok(found)
 }
 
-pub(super) fn list_webhooks(db: &Connection, limit: i64) -> Result<Vec<Webhook>, StoreError> {
+pub(super) fn list_webhooks(
+    db: &Connection,
+    limit: i64,
+) -> Result<Vec<(Webhook, u64)>, StoreError> {
     let webhooks = db
-        .prepare_cached(
-            "-- list_webhooks
-             SELECT id, url, headers, subscribed, api_secret FROM webhook ORDER BY row LIMIT ?1",
-        )?
-        .query_map([limit], webhook)?
+        .prepare_cached(concat!(
+            "-- list_webhooks\n SELECT ",
+            webhook_columns!(),
+            ", u.generation FROM webhook w JOIN consumer u ON u.row = w.consumer_row
+             ORDER BY w.row LIMIT ?1"
+        ))?
+        .query_map([limit], |row| Ok((webhook(row)?, get(row, WEBHOOK_WIDTH)?)))?
         .collect::<Result<_, _>>()?;
     Ok(webhooks)
 }
 
 fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
+    let old_secret: Option<Uuid> = row.get(5)?;
+    let until: Option<Timestamp> = find(row, 6)?;
     Ok(Webhook {
         id: get(row, 0)?,
         url: row.get(1)?,
@@ -88,5 +158,13 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
             WebhookStatus::Unsubscribed
         },
         api_secret: row.get(4)?,
+        old_secret: old_secret
+            .zip(until)
+            .map(|(secret, until)| OldSecret { secret, until }),
+        name: row.get(7)?,
+        events: from_names(row, 8, &EventType::ALL, EventType::name)?,
+        senders: from_names(row, 9, &SenderType::ALL, SenderType::name)?,
+        paused: row.get(10)?,
+        ended_because: row.get(11)?,
     })
 }

@@ -3,7 +3,8 @@
 //! Group commit: the thread takes whatever has gathered while it was busy, runs it in one transaction
 //! and answers each caller after the commit, so that many callers share one sync and a single one
 //! never waits for company. A batch that fails is rolled back and its writes are run one by one, each
-//! with an outcome of its own, so that a bad write cannot fail its neighbours.
+//! with an outcome of its own, so that a bad write cannot fail its neighbours; but when it is the disk
+//! that fails, nobody is tried again.
 //!
 //! Nothing here knows what is written.
 
@@ -15,19 +16,27 @@ use std::{
     slice,
     sync::{Arc, PoisonError, RwLock},
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 use tradewind_model::Sequence;
 
-use super::open::Directory;
-use crate::StoreError;
+use super::{
+    fault::{Fault, Faults},
+    open::Directory,
+    wal::Wal,
+};
+use crate::{StoreError, crash};
 
 /// Writes taken into one transaction at most: bounds how long the first of them waits.
 const BATCH_MAX: usize = 512;
 /// Writes that may wait, enough to fill the next batch while one commits. A caller beyond it waits.
 const QUEUE_MAX: usize = 1024;
+
+/// How often a disk that failed is tried while nobody asks for anything.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(QUEUE_MAX >= BATCH_MAX);
 
@@ -59,6 +68,7 @@ impl Writer {
         connection: Connection,
         directory: Directory,
         head: Sequence,
+        faults: Arc<Faults>,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let (ending, ended) = watch::channel(());
@@ -66,11 +76,16 @@ impl Writer {
             head: watch::Sender::new(head),
             webhooks_changed: watch::Sender::new(0),
         });
-        let told = Arc::clone(&signals);
+        let thread = Thread {
+            connection,
+            signals: Arc::clone(&signals),
+            wal: Wal::new(Arc::clone(&faults)),
+            faults,
+        };
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || {
-                run(connection, queue, &told);
+                thread.run(queue);
                 drop(directory);
                 drop(ending);
             })?;
@@ -193,25 +208,88 @@ where
     }
 }
 
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, signals: &Signals) {
-    let mut jobs = Vec::with_capacity(BATCH_MAX);
-    while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
-        if jobs.len() > 1 && commit(&mut connection, &mut jobs, signals).is_ok() {
-            for job in jobs.drain(..) {
-                job.answer(Ok(()));
+/// What the thread owns.
+struct Thread {
+    connection: Connection,
+    signals: Arc<Signals>,
+    faults: Arc<Faults>,
+    wal: Wal,
+}
+
+impl Thread {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        while self.receive(&mut queue, &mut jobs) {
+            self.take(&mut jobs);
+            self.wal.tend(&self.connection);
+        }
+        let _ = self.wal.settle(&self.connection);
+        if let Err(error) = finish(self.connection) {
+            tracing::warn!(
+                error = %error,
+                "the database was closed without a checkpoint; the next start does it"
+            );
+        }
+    }
+
+    /// Waits for work; `false` when there will be none.
+    fn receive(
+        &mut self,
+        queue: &mut mpsc::Receiver<Box<dyn Job>>,
+        jobs: &mut Vec<Box<dyn Job>>,
+    ) -> bool {
+        while self.wal.is_unsettled() && queue.is_empty() && !queue.is_closed() {
+            thread::sleep(SETTLE_PAUSE);
+            let _ = self.wal.settle(&self.connection);
+        }
+        queue.blocking_recv_many(jobs, BATCH_MAX) > 0
+    }
+
+    /// Runs what has gathered and answers everyone: together, or one by one if a write is at fault.
+    /// When it is the disk, all have the same answer, as each would fail the same way.
+    fn take(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        let mut fault = self.wal.prepare(&self.connection).err();
+        if fault.is_none() && jobs.len() > 1 {
+            match self.commit(jobs) {
+                Ok(()) => jobs.drain(..).for_each(|job| job.answer(Ok(()))),
+                Err(error) => fault = concerns_all(&error),
             }
         }
         for mut job in jobs.drain(..) {
-            let outcome = commit(&mut connection, slice::from_mut(&mut job), signals);
+            let outcome = match fault {
+                Some(fault) => Err(fault.into()),
+                None => self.commit(slice::from_mut(&mut job)),
+            };
+            fault = fault.or_else(|| concerns_all(outcome.as_ref().err()?));
             job.answer(outcome);
         }
+        if let Some(fault) = fault {
+            self.faults.refused(fault);
+        }
     }
-    if let Err(error) = finish(connection) {
-        tracing::warn!(
-            error = %error,
-            "the database was closed without a checkpoint; the next start does it"
-        );
+
+    /// Commits the writes in one transaction, or none of them.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let committed = commit(&mut self.connection, jobs, &self.signals);
+        match &committed {
+            Ok(()) => self.faults.write_worked(),
+            Err(error) => match Fault::behind(error) {
+                Some(fault @ Fault::Read(_)) => self.faults.read_failed(fault),
+                // A lock was met before anything was begun.
+                Some(Fault::Locked) | None => {}
+                Some(fault) => {
+                    self.faults.note(fault);
+                    self.wal.failed(&self.connection);
+                }
+            },
+        }
+        committed
     }
+}
+
+/// The fault that any other write would meet too.
+fn concerns_all(error: &StoreError) -> Option<Fault> {
+    Fault::behind(error).filter(|fault| fault.concerns_all())
 }
 
 fn commit(
@@ -227,7 +305,9 @@ fn commit(
     for job in jobs {
         job.run(&batch)?;
     }
+    crash::point("before_commit");
     batch.tx.commit()?;
+    crash::point("after_commit");
 
     if let Some(head) = batch.head.get() {
         signals.head.send_modify(|newest| *newest = head);

@@ -4,7 +4,7 @@ use tradewind_model::{ConversationId, Sequence};
 use tradewind_store::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError};
 use uuid::Uuid;
 
-use crate::world::{World, at, held, progress, source_consumer, webhook_id};
+use crate::world::{World, at, held, nth, progress, source_consumer, webhook_id};
 
 conformance![
     a_new_consumer_starts_where_it_is_told_to,
@@ -21,6 +21,7 @@ conformance![
     a_lane_of_a_conversation_that_is_gone_is_passed_over,
     many_lanes_are_held_at_once,
     where_a_consumer_stands_survives_a_restart,
+    since_when_a_consumer_is_backed_off_is_kept,
 ];
 
 /// A conversation with one entry each, for each contact.
@@ -65,12 +66,12 @@ async fn a_consumer_that_exists_stays_where_it_is(world: World) {
     conversations(&world, &["ada", "ben"]).await;
     let id = source_consumer();
     let opened = world.open_consumer(&id).await;
-    assert!(save(&world, progress(&id, opened.generation, Sequence(1))).await);
+    assert!(save(&world, progress(&id, opened.generation, nth(1))).await);
 
     let again = world.store.open_consumer(&id, Start::Head).await.unwrap();
 
     let expected = ConsumerState {
-        cursor: Sequence(1),
+        cursor: nth(1),
         ..opened
     };
     assert_eq!(again, expected);
@@ -82,8 +83,8 @@ async fn consumers_do_not_meet(world: World) {
     let opened = world.open_consumer(&first).await;
     let untouched = world.open_consumer(&second).await;
 
-    let mut moved = progress(&first, opened.generation, Sequence(2));
-    moved.held = vec![held(lanes[0], Sequence(1))];
+    let mut moved = progress(&first, opened.generation, nth(2));
+    moved.held = vec![held(lanes[0], nth(1))];
     assert!(save(&world, moved).await);
 
     assert_eq!(world.open_consumer(&second).await, untouched);
@@ -104,8 +105,8 @@ async fn a_cursor_moves_forward_only(world: World) {
     let id = source_consumer();
     let generation = world.open_consumer(&id).await.generation;
     for (saved, expected) in [(2, 2), (1, 2), (2, 2), (3, 3), (0, 3)] {
-        assert!(save(&world, progress(&id, generation, Sequence(saved))).await);
-        assert_eq!(world.open_consumer(&id).await.cursor, Sequence(expected));
+        assert!(save(&world, progress(&id, generation, nth(saved))).await);
+        assert_eq!(world.open_consumer(&id).await.cursor, nth(expected));
     }
 }
 
@@ -114,27 +115,27 @@ async fn progress_of_an_old_generation_is_refused_whole(world: World) {
     let id = source_consumer();
     let before = world.open_consumer(&id).await;
     for generation in [before.generation + 1, before.generation - 1] {
-        let mut stale = progress(&id, generation, Sequence(2));
-        stale.held = vec![held(lanes[0], Sequence(1))];
+        let mut stale = progress(&id, generation, nth(2));
+        stale.held = vec![held(lanes[0], nth(1))];
         assert!(!save(&world, stale).await);
     }
     assert_eq!(world.open_consumer(&id).await, before);
 }
 
 async fn progress_of_nobody_is_refused(world: World) {
-    assert!(!save(&world, progress(&source_consumer(), 1, Sequence(1))).await);
+    assert!(!save(&world, progress(&source_consumer(), 1, nth(1))).await);
 }
 
 async fn a_held_lane_is_kept_until_it_is_released(world: World) {
     let lanes = conversations(&world, &["ada", "ben"]).await;
     let id = source_consumer();
     let generation = world.open_consumer(&id).await.generation;
-    let mut holding = progress(&id, generation, Sequence(2));
-    holding.held = vec![held(lanes[0], Sequence(1)), held(lanes[1], Sequence(2))];
+    let mut holding = progress(&id, generation, nth(2));
+    holding.held = vec![held(lanes[0], nth(1)), held(lanes[1], nth(2))];
     assert!(save(&world, holding.clone()).await);
     assert_eq!(world.open_consumer(&id).await.held, holding.held);
 
-    let mut releasing = progress(&id, generation, Sequence(2));
+    let mut releasing = progress(&id, generation, nth(2));
     releasing.released = vec![lanes[0]];
     assert!(save(&world, releasing).await);
 
@@ -147,13 +148,15 @@ async fn a_held_lane_is_replaced_by_its_next_state(world: World) {
     let generation = world.open_consumer(&id).await.generation;
     let later = HeldLane {
         conversation_id: lanes[0],
-        first: Sequence(2),
+        first: nth(2),
         attempts: 0,
+        failing_since: at(30),
         due_at: at(3_600),
         error: String::new(),
+        status: None,
     };
-    for lane in [held(lanes[0], Sequence(1)), later] {
-        let mut holding = progress(&id, generation, Sequence(2));
+    for lane in [held(lanes[0], nth(1)), later] {
+        let mut holding = progress(&id, generation, nth(2));
         holding.held = vec![lane.clone()];
         assert!(save(&world, holding).await);
         assert_eq!(world.open_consumer(&id).await.held, [lane]);
@@ -164,9 +167,9 @@ async fn a_lane_that_was_released_and_held_again_is_held(world: World) {
     let lanes = conversations(&world, &["ada"]).await;
     let id = source_consumer();
     let generation = world.open_consumer(&id).await.generation;
-    let mut both = progress(&id, generation, Sequence(1));
+    let mut both = progress(&id, generation, nth(1));
     both.released = lanes.clone();
-    both.held = vec![held(lanes[0], Sequence(1))];
+    both.held = vec![held(lanes[0], nth(1))];
     assert!(save(&world, both.clone()).await);
     assert_eq!(world.open_consumer(&id).await.held, both.held);
 }
@@ -185,13 +188,13 @@ async fn a_lane_of_a_conversation_that_is_gone_is_passed_over(world: World) {
     let id = source_consumer();
     let before = world.open_consumer(&id).await;
     let gone = ConversationId::from_uuid(Uuid::from_u128(7));
-    let mut holding = progress(&id, before.generation, Sequence(1));
-    holding.held = vec![held(lanes[0], Sequence(1)), held(gone, Sequence(1))];
+    let mut holding = progress(&id, before.generation, nth(1));
+    holding.held = vec![held(lanes[0], nth(1)), held(gone, nth(1))];
 
     assert!(world.store.save_progress(holding).await.unwrap());
 
     let after = world.open_consumer(&id).await;
-    assert_eq!(after.held, [held(lanes[0], Sequence(1))]);
+    assert_eq!(after.held, [held(lanes[0], nth(1))]);
 }
 
 async fn many_lanes_are_held_at_once(world: World) {
@@ -202,11 +205,9 @@ async fn many_lanes_are_held_at_once(world: World) {
     world.append_at_once(messages.collect()).await;
     let id = source_consumer();
     let generation = world.open_consumer(&id).await.generation;
-    let mut holding = progress(&id, generation, Sequence(500));
+    let mut holding = progress(&id, generation, nth(500));
     for entry in world.log().await {
-        holding
-            .held
-            .push(held(entry.message.conversation_id, entry.sequence));
+        holding.held.push(held(entry.lane(), entry.sequence));
     }
     assert!(save(&world, holding.clone()).await);
 
@@ -214,7 +215,7 @@ async fn many_lanes_are_held_at_once(world: World) {
 
     found.sort_by_key(|lane| lane.first);
     assert_eq!(found, holding.held);
-    let mut releasing = progress(&id, generation, Sequence(500));
+    let mut releasing = progress(&id, generation, nth(500));
     releasing.released = found.iter().map(|lane| lane.conversation_id).collect();
     assert!(save(&world, releasing).await);
     assert_eq!(world.open_consumer(&id).await.held, []);
@@ -224,16 +225,31 @@ async fn where_a_consumer_stands_survives_a_restart(mut world: World) {
     let lanes = conversations(&world, &["ada", "ben"]).await;
     let id = source_consumer();
     let generation = world.open_consumer(&id).await.generation;
-    let mut holding = progress(&id, generation, Sequence(2));
-    holding.held = vec![held(lanes[1], Sequence(2))];
+    let mut holding = progress(&id, generation, nth(2));
+    holding.held = vec![held(lanes[1], nth(2))];
     assert!(save(&world, holding.clone()).await);
 
     world.reopen().await;
 
     let expected = ConsumerState {
         generation,
-        cursor: Sequence(2),
+        cursor: nth(2),
+        backed_off_since: None,
         held: holding.held,
     };
     assert_eq!(world.open_consumer(&id).await, expected);
+}
+
+async fn since_when_a_consumer_is_backed_off_is_kept(mut world: World) {
+    conversations(&world, &["ada"]).await;
+    let id = source_consumer();
+    let opened = world.open_consumer(&id).await;
+    assert_eq!(opened.backed_off_since, None);
+    for since in [Some(at(30)), Some(at(31)), None] {
+        let mut saved = progress(&id, opened.generation, nth(1));
+        saved.backed_off_since = since;
+        assert!(save(&world, saved).await);
+        world.reopen().await;
+        assert_eq!(world.open_consumer(&id).await.backed_off_since, since);
+    }
 }

@@ -21,17 +21,23 @@ macro_rules! conformance {
 }
 
 mod append;
+mod attempt;
+mod attempt_files;
 mod channel;
 mod consumer;
 mod conversation;
+mod fact;
 mod idempotency;
 mod log;
 mod message;
+mod replay;
 mod retention;
+mod set_aside;
 mod settle;
 mod sqlite;
 mod token;
 mod undelivered;
+mod upgrade;
 mod upkeep;
 mod webhook;
 mod world;

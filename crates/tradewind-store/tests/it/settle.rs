@@ -7,7 +7,7 @@ use tradewind_model::{DeliveryState, EntryKind, Message, MessageId};
 use tradewind_store::Settlement;
 use uuid::Uuid;
 
-use crate::world::{World, kinds};
+use crate::world::{World, kinds, said};
 
 conformance![
     a_message_its_source_took_is_delivered,
@@ -51,7 +51,7 @@ async fn a_message_its_source_took_is_delivered(world: World) {
         (EntryKind::Sent, 3),
     ];
     assert_eq!(kinds(&lane), expected);
-    assert_eq!(lane[2].message, messages[1]);
+    assert_eq!(said(&lane[2]), &messages[1]);
 }
 
 async fn a_message_its_source_refused_has_failed(world: World) {

@@ -1,10 +1,10 @@
 //! Webhooks: what subscribing keeps and what it starts anew.
 
-use tradewind_model::{Conversation, Sequence, Webhook, WebhookStatus};
+use tradewind_model::{Conversation, EventType, OldSecret, SenderType, Webhook, WebhookStatus};
 use tradewind_store::{ConsumerId, ConsumerState, Start};
 use uuid::Uuid;
 
-use crate::world::{World, held, progress, webhook_id};
+use crate::world::{World, at, held, nth, progress, webhook, webhook_id};
 
 conformance![
     a_webhook_is_kept_as_it_was_subscribed,
@@ -18,21 +18,15 @@ conformance![
     webhooks_are_listed_oldest_first,
     each_change_of_a_webhook_is_announced,
     webhooks_survive_a_restart,
+    all_that_is_said_of_a_webhook_is_kept,
+    a_webhook_has_a_generation_in_the_list,
+    a_secret_that_was_rotated_leaves_the_old_one_for_a_while,
+    a_rotated_secret_survives_every_subscribe,
+    the_secret_of_nobody_is_not_rotated,
+    a_subscription_ends_in_its_generation_only,
+    why_a_subscription_ended_is_forgotten_with_the_next,
+    a_webhook_subscribed_again_is_not_backed_off,
 ];
-
-fn webhook(number: u128) -> Webhook {
-    Webhook {
-        id: webhook_id(number),
-        url: "https://example.org/hook".to_owned(),
-        headers: vec![
-            ("x-b".to_owned(), "1".to_owned()),
-            ("x-a".to_owned(), "\"2\" ü".to_owned()),
-            ("x-b".to_owned(), "3".to_owned()),
-        ],
-        status: WebhookStatus::Subscribed,
-        api_secret: Uuid::from_u128(number << 64),
-    }
-}
 
 /// The same webhook at another url.
 fn moved(number: u128) -> Webhook {
@@ -61,8 +55,8 @@ async fn with_a_held_lane(world: &World) {
     world.receive(&site, "ada", "1").await;
     world.receive(&site, "ada", "2").await;
     let id = ConsumerId::Webhook(webhook_id(1));
-    let mut holding = progress(&id, state(world, 1).await.generation, Sequence(2));
-    holding.held = vec![held(ada, Sequence(2))];
+    let mut holding = progress(&id, state(world, 1).await.generation, nth(2));
+    holding.held = vec![held(ada, nth(2))];
     assert!(world.store.save_progress(holding).await.unwrap());
 }
 
@@ -118,7 +112,7 @@ async fn an_unsubscribed_webhook_forgets_what_waits(world: World) {
     let late = progress(
         &ConsumerId::Webhook(webhook_id(1)),
         before.generation,
-        Sequence(2),
+        nth(2),
     );
     assert!(!world.store.save_progress(late).await.unwrap());
 }
@@ -147,9 +141,9 @@ async fn a_lane_held_while_unsubscribed_is_forgotten_too(world: World) {
     with_a_held_lane(&world).await;
     world.store.unsubscribe(webhook_id(1)).await.unwrap();
     let id = ConsumerId::Webhook(webhook_id(1));
-    let mut holding = progress(&id, state(&world, 1).await.generation, Sequence(2));
-    let ada = world.log().await[0].message.conversation_id;
-    holding.held = vec![held(ada, Sequence(2))];
+    let mut holding = progress(&id, state(&world, 1).await.generation, nth(2));
+    let ada = world.log().await[0].lane();
+    holding.held = vec![held(ada, nth(2))];
     assert!(world.store.save_progress(holding).await.unwrap());
 
     world.store.subscribe(webhook(1)).await.unwrap();
@@ -176,7 +170,9 @@ async fn webhooks_are_listed_oldest_first(world: World) {
     }
     world.store.unsubscribe(webhook_id(3)).await.unwrap();
     world.store.subscribe(moved(3)).await.unwrap();
-    let ids = |webhooks: Vec<Webhook>| -> Vec<_> { webhooks.iter().map(|it| it.id).collect() };
+    let ids = |webhooks: Vec<(Webhook, u64)>| -> Vec<_> {
+        webhooks.iter().map(|(webhook, _)| webhook.id).collect()
+    };
     let all = ids(world.store.list_webhooks(10).await.unwrap());
     assert_eq!(all, [3, 1, 2].map(webhook_id));
     let first = ids(world.store.list_webhooks(2).await.unwrap());
@@ -206,5 +202,180 @@ async fn webhooks_survive_a_restart(mut world: World) {
     let before = state(&world, 1).await;
     world.reopen().await;
     assert_eq!(state(&world, 1).await, before);
-    assert!(world.store.list_webhooks(10).await.unwrap() == [webhook(1)]);
+    let listed = world.store.list_webhooks(10).await.unwrap();
+    assert!(listed == [(webhook(1), before.generation)], "{listed:?}");
+}
+
+/// What an operator can say about a webhook, all of it.
+fn wordy(number: u128) -> Webhook {
+    Webhook {
+        name: Some("CRM \"ü\"".to_owned()),
+        events: vec![EventType::ChannelUpdated, EventType::MessageCreated],
+        senders: vec![SenderType::AppUser, SenderType::SourceContact],
+        paused: true,
+        ..webhook(number)
+    }
+}
+
+async fn all_that_is_said_of_a_webhook_is_kept(mut world: World) {
+    let kept = world.store.subscribe(wordy(1)).await.unwrap();
+    assert!(kept == wordy(1), "{kept:?}");
+    let everything = Webhook {
+        events: EventType::ALL.to_vec(),
+        senders: SenderType::ALL.to_vec(),
+        ..wordy(2)
+    };
+    world.store.subscribe(everything.clone()).await.unwrap();
+    world.reopen().await;
+    let listed = world.store.list_webhooks(10).await.unwrap();
+    assert!(listed == [(wordy(1), 1), (everything, 1)], "{listed:?}");
+    // An update replaces all of it.
+    let kept = world.store.subscribe(webhook(1)).await.unwrap();
+    assert!(kept == webhook(1), "{kept:?}");
+}
+
+async fn a_webhook_has_a_generation_in_the_list(world: World) {
+    with_a_held_lane(&world).await;
+    world.store.subscribe(moved(1)).await.unwrap();
+    for _ in 0..2 {
+        let listed = world.store.list_webhooks(10).await.unwrap();
+        assert_eq!(listed[0].1, state(&world, 1).await.generation);
+        world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    }
+}
+
+async fn rotate(world: &World, number: u128, secret: u128, until: i64) -> Option<Webhook> {
+    let secret = Uuid::from_u128(secret);
+    let rotating = world
+        .store
+        .rotate_secret(webhook_id(number), secret, at(until));
+    rotating.await.unwrap()
+}
+
+async fn a_secret_that_was_rotated_leaves_the_old_one_for_a_while(mut world: World) {
+    with_a_held_lane(&world).await;
+    world.store.subscribe(webhook(2)).await.unwrap();
+    let before = state(&world, 1).await;
+    let mut changed = world.store.webhooks_changed();
+    changed.mark_unchanged();
+
+    let rotated = rotate(&world, 1, 77, 3_600).await.unwrap();
+
+    let old = |secret, until| {
+        Some(OldSecret {
+            secret,
+            until: at(until),
+        })
+    };
+    let expected = Webhook {
+        api_secret: Uuid::from_u128(77),
+        old_secret: old(webhook(1).api_secret, 3_600),
+        ..webhook(1)
+    };
+    assert!(rotated == expected, "{rotated:?}");
+    assert!(changed.has_changed().unwrap());
+    assert_eq!(state(&world, 1).await, before);
+
+    // The next rotation knows one old secret, the last.
+    let again = rotate(&world, 1, 78, 7_200).await.unwrap();
+    assert_eq!(again.api_secret, Uuid::from_u128(78));
+    assert!(again.old_secret == old(Uuid::from_u128(77), 7_200));
+    world.reopen().await;
+    let listed = world.store.list_webhooks(10).await.unwrap();
+    assert!(listed[0].0 == again && listed[1].0 == webhook(2));
+}
+
+async fn a_rotated_secret_survives_every_subscribe(world: World) {
+    world.store.subscribe(webhook(1)).await.unwrap();
+    let rotated = rotate(&world, 1, 77, 3_600).await.unwrap();
+    let secrets = |webhook: &Webhook| {
+        let old = webhook.old_secret.map(|old| (old.secret, old.until));
+        (webhook.api_secret, old)
+    };
+    let updated = world.store.subscribe(moved(1)).await.unwrap();
+    assert_eq!(secrets(&updated), secrets(&rotated));
+    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let again = world.store.subscribe(webhook(1)).await.unwrap();
+    assert_eq!(secrets(&again), secrets(&rotated));
+}
+
+async fn the_secret_of_nobody_is_not_rotated(world: World) {
+    let mut changed = world.store.webhooks_changed();
+    changed.mark_unchanged();
+    assert!(rotate(&world, 7, 77, 0).await.is_none());
+    assert!(!changed.has_changed().unwrap());
+}
+
+async fn end(world: &World, generation: u64, because: &str) {
+    let ending = world
+        .store
+        .end_subscription(webhook_id(1), generation, because.to_owned());
+    ending.await.unwrap();
+}
+
+async fn a_subscription_ends_in_its_generation_only(world: World) {
+    with_a_held_lane(&world).await;
+    let before = state(&world, 1).await;
+    let mut changed = world.store.webhooks_changed();
+    changed.mark_unchanged();
+
+    for generation in [before.generation - 1, before.generation + 1, u64::MAX] {
+        end(&world, generation, "another one's answer").await;
+    }
+    let found = world.store.find_webhook(webhook_id(1)).await.unwrap();
+    assert!(found == Some(webhook(1)), "{found:?}");
+    assert_eq!(state(&world, 1).await, before);
+    assert!(!changed.has_changed().unwrap());
+
+    end(&world, before.generation, "the endpoint answered 410 Gone").await;
+
+    let found = world.store.find_webhook(webhook_id(1)).await.unwrap();
+    let expected = Webhook {
+        status: WebhookStatus::Unsubscribed,
+        ended_because: Some("the endpoint answered 410 Gone".to_owned()),
+        ..webhook(1)
+    };
+    assert!(found == Some(expected), "{found:?}");
+    let after = state(&world, 1).await;
+    assert!(after.generation > before.generation);
+    assert_eq!(after.held, []);
+    assert!(changed.has_changed().unwrap());
+}
+
+async fn why_a_subscription_ended_is_forgotten_with_the_next(mut world: World) {
+    with_a_held_lane(&world).await;
+    let generation = state(&world, 1).await.generation;
+    end(&world, generation, "410").await;
+    world.reopen().await;
+    let because = |webhook: Option<Webhook>| webhook.unwrap().ended_because;
+    // Whoever unsubscribes now comes too late to be why.
+    let unsubscribed = world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    assert_eq!(because(unsubscribed), Some("410".to_owned()));
+
+    let again = world.store.subscribe(webhook(1)).await.unwrap();
+    assert_eq!(again.ended_because, None);
+    // What the old subscription's driver still hears does not end the new one.
+    end(&world, generation, "410").await;
+    let found = world.store.find_webhook(webhook_id(1)).await.unwrap();
+    assert_eq!(found.unwrap().status, WebhookStatus::Subscribed);
+    let left = world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    assert_eq!(because(left), None);
+}
+
+async fn a_webhook_subscribed_again_is_not_backed_off(mut world: World) {
+    with_a_held_lane(&world).await;
+    let id = ConsumerId::Webhook(webhook_id(1));
+    let generation = state(&world, 1).await.generation;
+    let mut failing = progress(&id, generation, nth(2));
+    failing.backed_off_since = Some(at(17));
+    assert!(world.store.save_progress(failing).await.unwrap());
+    world.reopen().await;
+    assert_eq!(state(&world, 1).await.backed_off_since, Some(at(17)));
+
+    // An update leaves its place.
+    world.store.subscribe(moved(1)).await.unwrap();
+    assert_eq!(state(&world, 1).await.backed_off_since, Some(at(17)));
+    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world.store.subscribe(webhook(1)).await.unwrap();
+    assert_eq!(state(&world, 1).await.backed_off_since, None);
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tradewind_model::{
     Channel, Clock, Content, Conversation, ConversationId, EntryKind, LogEntry, ManualClock,
-    Message, MessageId, SeededRandom, Sender, SenderType, Sequence, Source, Timestamp, WebhookId,
+    Message, MessageId, SeededRandom, Sender, SenderType, Sequence, Source, Timestamp, Webhook,
+    WebhookId, WebhookStatus,
 };
 use tradewind_store::{
     Appended, ConsumerId, ConsumerState, HeldLane, Idempotency, LogPage, NewMessage, Origin,
@@ -104,7 +105,15 @@ impl World {
         tasks.join_all().await
     }
 
+    /// The entries about messages.
     pub(crate) async fn log(&self) -> Vec<LogEntry> {
+        let mut entries = self.whole_log().await;
+        entries.retain(|entry| entry.message().is_some());
+        entries
+    }
+
+    /// All entries, those about channels included.
+    pub(crate) async fn whole_log(&self) -> Vec<LogEntry> {
         self.read(Sequence::START, 10_000).await.entries
     }
 
@@ -192,13 +201,45 @@ pub(crate) fn webhook_id(number: u128) -> WebhookId {
     WebhookId::from_uuid(Uuid::from_u128(number))
 }
 
+pub(crate) fn webhook(number: u128) -> Webhook {
+    Webhook {
+        id: webhook_id(number),
+        url: "https://example.org/hook".to_owned(),
+        headers: vec![
+            ("x-b".to_owned(), "1".to_owned()),
+            ("x-a".to_owned(), "\"2\" ü".to_owned()),
+            ("x-b".to_owned(), "3".to_owned()),
+        ],
+        status: WebhookStatus::Subscribed,
+        api_secret: Uuid::from_u128(number << 64),
+        old_secret: None,
+        name: None,
+        events: vec![],
+        senders: vec![],
+        paused: false,
+        ended_because: None,
+    }
+}
+
+/// The sequence of the `n`th message's entry, where one channel was connected before the first.
+pub(crate) fn nth(n: u64) -> Sequence {
+    Sequence(n + 1)
+}
+
+/// The message that an entry is about.
+pub(crate) fn said(entry: &LogEntry) -> &Message {
+    entry.message().unwrap()
+}
+
 pub(crate) fn held(conversation_id: ConversationId, first: Sequence) -> HeldLane {
     HeldLane {
         conversation_id,
         first,
         attempts: 3,
+        failing_since: at(20),
         due_at: at(60),
         error: "timeout".to_owned(),
+        status: Some(503),
     }
 }
 
@@ -208,8 +249,11 @@ pub(crate) fn progress(consumer: &ConsumerId, generation: u64, cursor: Sequence)
         consumer: consumer.clone(),
         generation,
         cursor,
+        backed_off_since: None,
         held: vec![],
         released: vec![],
+        set_aside: vec![],
+        redelivered: vec![],
     }
 }
 

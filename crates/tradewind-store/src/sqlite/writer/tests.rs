@@ -24,7 +24,7 @@ fn writer() -> (Writer, TempDir) {
     connection
         .execute_batch("CREATE TABLE fact (number INTEGER NOT NULL UNIQUE, text TEXT) STRICT")
         .unwrap();
-    let writer = Writer::start(connection, directory, Sequence::START).unwrap();
+    let writer = Writer::start(connection, directory, Sequence::START, Arc::default()).unwrap();
     (writer, home)
 }
 
@@ -173,6 +173,92 @@ async fn a_full_disk_is_temporary_and_leaves_nothing() {
     writer.write(limit(1_000)).await.unwrap();
     writer.write(fill).await.unwrap();
     assert_eq!(facts(&writer).await, [7]);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_all_that_wait_without_trying_each() {
+    let (writer, _home) = writer();
+    let (open, wait) = gate();
+    let (entered, is_entered) = mpsc::channel();
+    let wait = move |batch: &Batch<'_>| {
+        entered.send(()).unwrap();
+        wait(batch)
+    };
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = |number: i64| {
+        let runs = Arc::clone(&runs);
+        move |batch: &Batch<'_>| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            insert(batch, number)
+        }
+    };
+    let fill = |batch: &Batch<'_>| {
+        batch.query_row("PRAGMA max_page_count = 1", [], |_| Ok(()))?;
+        insert(batch, 2)?;
+        batch.execute("UPDATE fact SET text = hex(zeroblob(100000))", [])?;
+        Ok(())
+    };
+    let (blocking, first) = (writer.write(wait), writer.write(counted(1)));
+    let (full, last) = (writer.write(fill), writer.write(counted(3)));
+    hand_over!(blocking);
+    // What comes now forms one batch, without the one that is under way.
+    is_entered.recv().unwrap();
+    hand_over!(first);
+    hand_over!(full);
+    hand_over!(last);
+    drop(open);
+
+    blocking.await.unwrap();
+    for error in [first.await.unwrap_err(), last.await.unwrap_err()] {
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    full.await.unwrap_err();
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert_eq!(facts(&writer).await, Vec::<i64>::new());
+}
+
+/// Whoever reads an old state of the database, such as a backup that hangs, keeps the log from being
+/// emptied.
+#[tokio::test]
+async fn a_log_that_cannot_be_emptied_is_bounded() {
+    let (writer, home) = writer();
+    let impatient = |batch: &Batch<'_>| {
+        Ok(batch.query_row("PRAGMA busy_timeout = 10", [], |row| row.get::<_, i64>(0))?)
+    };
+    writer.write(impatient).await.unwrap();
+    let reader = rusqlite::Connection::open(home.path().join("tradewind.db")).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT COUNT(*) FROM fact")
+        .unwrap();
+    let grow = |batch: &Batch<'_>| {
+        let sql =
+            "INSERT INTO fact (number, text) SELECT COUNT(*), hex(zeroblob(500000)) FROM fact";
+        Ok(batch.execute(sql, [])?)
+    };
+    let log = || {
+        let log = home.path().join("tradewind.db-wal");
+        std::fs::metadata(log).unwrap().len()
+    };
+
+    let mut writes = 0;
+    let refusal = loop {
+        match writer.write(grow).await {
+            Ok(_) => writes += 1,
+            Err(error) => break error,
+        }
+        assert!(writes < 100, "it grows without a limit");
+    };
+
+    assert!(matches!(refusal, StoreError::Unavailable(_)), "{refusal:?}");
+    assert!(log() < 24 << 20, "{} bytes", log());
+    reader.execute_batch("COMMIT").unwrap();
+    let started = std::time::Instant::now();
+    while writer.write(grow).await.is_err() {
+        assert!(started.elapsed().as_secs() < 10, "it does not go on");
+        tokio::task::yield_now().await;
+    }
+    assert!(log() < 4 << 20, "{} bytes", log());
+    assert_eq!(facts(&writer).await.len(), writes + 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,322 @@
+//! Ranges of the log that are brought to a webhook once more.
+//!
+//! A replay is a consumer of its own, so that a crash resumes it where it stood and live events do not
+//! wait for it. One of single conversations begins with those lanes held at their first entry, and the
+//! log between is not read at all.
+
+use jiff::SignedDuration;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use tradewind_model::{ConversationId, ReplayId, Sequence, Timestamp, WebhookId};
+
+use super::{
+    consumer,
+    log::{self, Room, lane_row},
+    row::{find, get, integer},
+    writer::Batch,
+};
+use crate::{ConsumerId, HeldLane, Replay, ReplayRange, StoreError, Wanted};
+
+/// A message is not appended earlier than it was sent, but for the difference of clocks.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+/// Entries that are counted from one read.
+const COUNTED: Room = Room {
+    entries: 1_000,
+    weight: 8 << 20,
+};
+
+pub(super) fn count_replay(
+    db: &Connection,
+    webhook: WebhookId,
+    range: &ReplayRange,
+    wanted: &Wanted,
+) -> Result<u64, StoreError> {
+    let counts = |entries: &[tradewind_model::LogEntry]| {
+        let counted = entries
+            .iter()
+            .filter(|entry| range.contains(entry) && wanted.contains(entry));
+        u64::try_from(counted.count()).unwrap_or(u64::MAX)
+    };
+    let mut count = 0;
+    if range.failed {
+        let mut before = None;
+        loop {
+            let page = super::set_aside::list_set_aside(db, webhook, before, COUNTED.entries)?;
+            let entries: Vec<_> = page.items.into_iter().map(|item| item.entry).collect();
+            count += counts(&entries);
+            if page.next.is_none() {
+                return Ok(count);
+            }
+            before = page.next;
+        }
+    }
+    let to = log::head(db)?;
+    let lane = lane_of(db, range)?;
+    let mut after = start_of(db, range)?.previous();
+    loop {
+        let page = match lane {
+            Lane::Of(lane) => log::read_lane(db, lane, &(after.next()..=to), COUNTED)?,
+            Lane::All => log::read_log(db, after, COUNTED)?,
+            Lane::None => return Ok(0),
+        };
+        count += counts(&page.entries);
+        if !page.more {
+            return Ok(count);
+        }
+        after = page.read_to;
+    }
+}
+
+pub(super) fn start_replay(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    id: ReplayId,
+    webhook: WebhookId,
+    range: &ReplayRange,
+) -> Result<Option<Replay>, StoreError> {
+    let webhook_row: Option<i64> = batch
+        .prepare_cached(
+            "-- start_replay
+             SELECT row FROM webhook WHERE id = ?1 AND subscribed",
+        )?
+        .query_row([webhook.uuid()], |row| row.get(0))
+        .optional()?;
+    let Some(webhook_row) = webhook_row else {
+        return Ok(None);
+    };
+    let to = log::head(batch)?;
+    let held = held_at_start(batch, webhook, range)?;
+    let cursor = match held {
+        None => start_of(batch, range)?.previous(),
+        Some(_) => to,
+    };
+    let consumer_row = batch
+        .prepare_cached(
+            "-- start_replay
+             INSERT INTO consumer (id, generation, cursor) VALUES (?1, 1, ?2)",
+        )?
+        .insert((ConsumerId::Replay(id).to_string(), integer(cursor.0)))?;
+    for (lane, first) in held.into_iter().flatten() {
+        let row = HeldLane {
+            conversation_id: lane,
+            first,
+            attempts: 0,
+            failing_since: now,
+            due_at: now,
+            error: String::new(),
+            status: None,
+        };
+        consumer::hold(batch, consumer_row, &row)?;
+    }
+    batch
+        .prepare_cached(
+            "-- start_replay
+             INSERT INTO replay (id, consumer_row, webhook_row, since_ms, until_ms, conversation_id,
+                 message_id, failed, to_sequence, created_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            id.uuid(),
+            consumer_row,
+            webhook_row,
+            range.since.map(Timestamp::as_millisecond),
+            range.until.map(Timestamp::as_millisecond),
+            range.conversation.map(ConversationId::uuid),
+            range.message.map(tradewind_model::MessageId::uuid),
+            range.failed,
+            integer(to.0),
+            now.as_millisecond(),
+        ])?;
+    batch.webhook_changed();
+    Ok(list_replays(batch, i64::MAX)?
+        .into_iter()
+        .find(|replay| replay.id == id))
+}
+
+/// Where the log is read for a range.
+enum Lane {
+    All,
+    Of(ConversationId),
+    /// What it names is not there.
+    None,
+}
+
+fn lane_of(db: &Connection, range: &ReplayRange) -> Result<Lane, StoreError> {
+    let of_message = match range.message {
+        None => None,
+        Some(message) => {
+            let lane = db
+                .prepare_cached(
+                    "-- lane_of
+                     SELECT c.id FROM message m JOIN conversation c ON c.row = m.conversation_row
+                     WHERE m.id = ?1",
+                )?
+                .query_row([message.uuid()], |row| get(row, 0))
+                .optional()?;
+            match lane {
+                Some(lane) => Some(lane),
+                None => return Ok(Lane::None),
+            }
+        }
+    };
+    Ok(match (of_message, range.conversation) {
+        (Some(lane), Some(asked)) if lane != asked => Lane::None,
+        (Some(lane), _) | (None, Some(lane)) => Lane::Of(lane),
+        (None, None) => Lane::All,
+    })
+}
+
+/// The lanes that a replay begins with, each with its first entry; `None`: it reads the log.
+fn held_at_start(
+    db: &Connection,
+    webhook: WebhookId,
+    range: &ReplayRange,
+) -> Result<Option<Vec<(ConversationId, Sequence)>>, StoreError> {
+    let lane = lane_of(db, range)?;
+    if range.failed {
+        let lanes = failed_lanes(db, webhook)?.into_iter();
+        let wanted = |(id, _): &(ConversationId, Sequence)| match lane {
+            Lane::All => true,
+            Lane::Of(lane) => *id == lane,
+            Lane::None => false,
+        };
+        return Ok(Some(lanes.filter(wanted).collect()));
+    }
+    match lane {
+        Lane::All => Ok(None),
+        Lane::None => Ok(Some(Vec::new())),
+        Lane::Of(lane) => {
+            let first = db
+                .prepare_cached(
+                    "-- held_at_start
+                     SELECT MIN(sequence) FROM log WHERE lane_row = ?1 AND sequence >= ?2",
+                )?
+                .query_row(
+                    (lane_row(db, lane)?, integer(start_of(db, range)?.0)),
+                    |row| find(row, 0),
+                )?;
+            Ok(Some(first.into_iter().map(|first| (lane, first)).collect()))
+        }
+    }
+}
+
+fn failed_lanes(
+    db: &Connection,
+    webhook: WebhookId,
+) -> Result<Vec<(ConversationId, Sequence)>, StoreError> {
+    let lanes = db
+        .prepare_cached(
+            "-- failed_lanes
+             SELECT COALESCE(c.id, h.id), MIN(s.sequence)
+             FROM set_aside s
+             JOIN webhook w ON w.consumer_row = s.consumer_row
+             LEFT JOIN conversation c ON c.row = s.lane_row
+             LEFT JOIN channel h ON h.row = -s.lane_row
+             WHERE w.id = ?1
+             GROUP BY s.lane_row",
+        )?
+        .query_map([webhook.uuid()], |row| Ok((get(row, 0)?, get(row, 1)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(lanes)
+}
+
+/// The first entry that can be in a range, as far as its time tells: found by halving, as entries are
+/// in the order of their time.
+fn start_of(db: &Connection, range: &ReplayRange) -> Result<Sequence, StoreError> {
+    let mut low = consumer::oldest(db)?;
+    let Some(since) = range.since else {
+        return Ok(low);
+    };
+    let since_ms = since
+        .checked_sub(CLOCKS_APART)
+        .unwrap_or(Timestamp::MIN)
+        .as_millisecond();
+    let mut high = log::head(db)?.next();
+    while low < high {
+        let middle = Sequence(low.0 + (high.0 - low.0) / 2);
+        let found: Option<(Sequence, i64)> = db
+            .prepare_cached(
+                "-- start_of
+                 SELECT sequence, at_ms FROM log WHERE sequence >= ?1 ORDER BY sequence LIMIT 1",
+            )?
+            .query_row([integer(middle.0)], |row| Ok((get(row, 0)?, row.get(1)?)))
+            .optional()?;
+        match found {
+            Some((sequence, at_ms)) if at_ms < since_ms => low = sequence.next(),
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+pub(super) fn list_replays(db: &Connection, limit: i64) -> Result<Vec<Replay>, StoreError> {
+    let replays = db
+        .prepare_cached(
+            "-- list_replays
+             SELECT r.id, w.id, r.since_ms, r.until_ms, r.conversation_id, r.message_id, r.failed,
+                 r.to_sequence, r.created_at_ms
+             FROM replay r JOIN webhook w ON w.row = r.webhook_row
+             ORDER BY r.row LIMIT ?1",
+        )?
+        .query_map([limit], replay)?
+        .collect::<Result<_, _>>()?;
+    Ok(replays)
+}
+
+fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
+    Ok(Replay {
+        id: get(row, 0)?,
+        webhook: get(row, 1)?,
+        range: ReplayRange {
+            since: find(row, 2)?,
+            until: find(row, 3)?,
+            conversation: find(row, 4)?,
+            message: find(row, 5)?,
+            failed: row.get(6)?,
+        },
+        to: get(row, 7)?,
+        created_at: get(row, 8)?,
+    })
+}
+
+pub(super) fn end_replay(batch: &Batch<'_>, id: ReplayId) -> Result<(), StoreError> {
+    let row: Option<i64> = batch
+        .prepare_cached(
+            "-- end_replay
+             SELECT row FROM replay WHERE id = ?1",
+        )?
+        .query_row([id.uuid()], |row| row.get(0))
+        .optional()?;
+    if let Some(row) = row {
+        end(batch, row)?;
+        batch.webhook_changed();
+    }
+    Ok(())
+}
+
+/// Ends the replays of a webhook.
+pub(super) fn end_all(db: &Connection, webhook_row: i64) -> Result<(), StoreError> {
+    let rows = db
+        .prepare_cached(
+            "-- end_all
+             SELECT row FROM replay WHERE webhook_row = ?1",
+        )?
+        .query_map([webhook_row], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    rows.into_iter().try_for_each(|row| end(db, row))
+}
+
+fn end(db: &Connection, row: i64) -> Result<(), StoreError> {
+    let consumer_row = db
+        .prepare_cached(
+            "-- end
+             DELETE FROM replay WHERE row = ?1 RETURNING consumer_row",
+        )?
+        .query_row([row], |row| row.get(0))?;
+    consumer::release_all(db, consumer_row)?;
+    db.prepare_cached(
+        "-- end
+         DELETE FROM consumer WHERE row = ?1",
+    )?
+    .execute([consumer_row])?;
+    Ok(())
+}
