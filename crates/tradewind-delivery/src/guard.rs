@@ -5,60 +5,36 @@
 //! and when the URL is given, names when they resolve, and the connection goes to the very addresses
 //! that were judged. Redirects, the third way in, are not followed at all.
 
+mod address;
+mod lookup;
+
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
-    sync::{Arc, LazyLock},
-    time::Duration,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 
-/// Longest time that the lookup of a name may take.
-pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
-
-/// Lookups at the same time: each holds a thread of those that the store reads with too.
-const LOOKUPS_MAX: usize = 64;
+pub use lookup::LOOKUP_MAX;
+use lookup::Lookups;
 
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
-/// Kinds of addresses that no webhook reaches unless the operator allows it.
-const V4_FORBIDDEN: [(&str, &str); 17] = [
-    ("0.0.0.0/8", "unspecified"),
-    ("10.0.0.0/8", "private"),
-    ("100.64.0.0/10", "shared"),
-    ("127.0.0.0/8", "loopback"),
-    ("169.254.0.0/16", "link-local"),
-    ("172.16.0.0/12", "private"),
-    ("192.0.0.0/24", "reserved"),
-    ("192.0.2.0/24", "documentation"),
-    ("192.31.196.0/24", "reserved"),
-    ("192.52.193.0/24", "reserved"),
-    ("192.88.99.0/24", "reserved"),
-    ("192.168.0.0/16", "private"),
-    ("198.18.0.0/15", "benchmarking"),
-    ("198.51.100.0/24", "documentation"),
-    ("203.0.113.0/24", "documentation"),
-    ("224.0.0.0/4", "multicast"),
-    ("240.0.0.0/4", "reserved"),
+/// Ports of services that are not HTTP but can be made to do harm by what looks like it: a server that
+/// reads lines skips those of the request and obeys those of the event.
+const PORTS_FORBIDDEN: [u16; 23] = [
+    19, 21, 22, 23, 25, 53, 110, 111, 143, 389, 445, 465, 587, 873, 993, 995, 2049, 3306, 5432,
+    6379, 6667, 9200, 11211,
 ];
 
-/// Of IPv6, only global unicast (`2000::/3`) is public at all, and of that not these.
-const V6_FORBIDDEN: [(&str, &str); 4] = [
-    ("2001::/23", "reserved"),
-    ("2001:db8::/32", "documentation"),
-    ("2620:4f:8000::/48", "reserved"),
-    ("3fff::/20", "documentation"),
-];
-
-/// Which addresses may be connected to. Cheap to clone.
+/// Which addresses may be connected to. Cheap to clone; clones share their lookups.
 #[derive(Clone, Debug)]
 pub struct Guard {
     allowed: Arc<[IpNet]>,
-    lookups: Arc<Semaphore>,
+    lookups: Lookups,
 }
 
 impl Default for Guard {
@@ -67,21 +43,46 @@ impl Default for Guard {
     }
 }
 
-/// An address that must not be connected to, and what it is.
+/// An address that must not be connected to, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forbidden {
     pub address: IpAddr,
+    /// What the address is: "private", "loopback" …
     pub kind: &'static str,
+    /// The port, if that and not the address is why.
+    pub port: Option<u16>,
+    /// Whether a name led there. Then the text does not say the address: who gives a name must not
+    /// learn from us what a resolver inside makes of it.
+    pub is_named: bool,
 }
 
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, kind } = self;
+        let Self { address, kind, .. } = self;
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        write!(
-            f,
-            "the {kind} address {address} is not open to webhooks; to permit it, start tradewind with --webhook-allow {address}/{bits}"
-        )
+        // These two are the same everywhere, and most often what a first try leads to.
+        let is_known = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let is_told = !self.is_named || is_known.contains(address);
+        match self.port {
+            Some(port) => write!(
+                f,
+                "port {port} is not open to webhooks, as it is of a service other than HTTP"
+            )?,
+            None if is_told => write!(f, "the {kind} address {address} is not open to webhooks")?,
+            None => write!(
+                f,
+                "the name leads to a {kind} address, which is not open to webhooks"
+            )?,
+        }
+        f.write_str("; to permit it, start tradewind with --webhook-allow ")?;
+        if is_told {
+            write!(f, "{address}/{bits}")
+        } else {
+            f.write_str("and its network, which the log tells")
+        }
     }
 }
 
@@ -120,20 +121,13 @@ impl Guard {
     pub fn new(allowed: &[IpNet]) -> Self {
         Self {
             allowed: allowed.into(),
-            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            lookups: Lookups::default(),
         }
     }
 
-    /// # Errors
-    /// [`Forbidden`], unless the address is public or allowed.
-    pub fn judge(&self, address: IpAddr) -> Result<(), Forbidden> {
-        if self.is_allowed(address) {
-            return Ok(());
-        }
-        match forbidden_kind(address) {
-            None => Ok(()),
-            Some(kind) => Err(Forbidden { address, kind }),
-        }
+    /// What kind of address it is: "public", or why no webhook reaches it unless the operator allows it.
+    pub fn kind(address: IpAddr) -> &'static str {
+        address::forbidden_kind(address).unwrap_or("public")
     }
 
     /// Parses a URL and judges its host if that is an address. Names are judged when they resolve.
@@ -155,56 +149,74 @@ impl Guard {
         Ok(url)
     }
 
-    /// Judges the host of `url` if it is an address, as a client that resolves names never asks about
-    /// those.
-    pub fn judge_host(&self, url: &Url) -> Result<(), Forbidden> {
-        match url.host() {
-            Some(Host::Ipv4(address)) => self.judge(address.into()),
-            Some(Host::Ipv6(address)) => self.judge(address.into()),
-            Some(Host::Domain(_)) | None => Ok(()),
-        }
-    }
-
-    /// The addresses of a name that may be connected to.
+    /// The addresses that may be connected to for `url`, with their port.
     ///
-    /// One forbidden address among them refuses the name as a whole, as a public name has no reason to
-    /// point inside; unless the operator allowed others of its addresses, which are then used alone.
-    pub async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, LookupError> {
-        let found = tokio::time::timeout(LOOKUP_MAX, self.resolve(host.to_owned()));
-        self.choose(found.await.map_err(|_| LookupError::Timeout)??)
+    /// One forbidden address among those of a name refuses the name as a whole, as a public name has no
+    /// reason to point inside; unless the operator allowed others of its addresses, which are then used
+    /// alone.
+    pub async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, LookupError> {
+        let port = port_of(url);
+        if let Some(address) = literal(url) {
+            self.judge(address, port).map_err(LookupError::Forbidden)?;
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let host = url.domain().ok_or(LookupError::Empty)?;
+        let found = self.lookups.find(host).await?;
+        let found = found.iter().map(SocketAddr::ip).collect();
+        let chosen = self.choose(found, port).inspect_err(|error| {
+            if let LookupError::Forbidden(Forbidden { address, kind, .. }) = error {
+                tracing::info!(%host, %address, kind, "a webhook's host name leads to an address that is not open");
+            }
+        })?;
+        let chosen = chosen.into_iter();
+        Ok(chosen
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
     }
 
-    /// Asks the system, which blocks a thread for as long as it likes: so a lookup that was given up
-    /// still counts.
-    async fn resolve(&self, host: String) -> Result<Vec<SocketAddr>, LookupError> {
-        let permit = Arc::clone(&self.lookups).acquire_owned().await;
-        let lookup = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            (host, 0).to_socket_addrs().map(Iterator::collect)
-        });
-        let found = lookup.await.map_err(std::io::Error::other);
-        found.flatten().map_err(LookupError::Failed)
+    /// Judges the host of `url` if it is an address. Names are judged when they resolve.
+    fn judge_host(&self, url: &Url) -> Result<(), Forbidden> {
+        literal(url).map_or(Ok(()), |address| self.judge(address, port_of(url)))
     }
 
-    fn choose(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, LookupError> {
+    fn judge(&self, address: IpAddr, port: u16) -> Result<(), Forbidden> {
+        if self.is_allowed(address) {
+            return Ok(());
+        }
+        let kind = address::forbidden_kind(address);
+        let port = Some(port).filter(|port| kind.is_none() && PORTS_FORBIDDEN.contains(port));
+        if kind.is_none() && port.is_none() {
+            return Ok(());
+        }
+        Err(Forbidden {
+            address,
+            kind: kind.unwrap_or("public"),
+            port,
+            is_named: false,
+        })
+    }
+
+    fn choose(&self, found: Vec<IpAddr>, port: u16) -> Result<Vec<IpAddr>, LookupError> {
         if found.is_empty() {
             return Err(LookupError::Empty);
         }
         let refused = found
             .iter()
-            .find_map(|address| self.judge(address.ip()).err());
+            .find_map(|address| self.judge(*address, port).err());
         let Some(refused) = refused else {
             return Ok(found);
         };
         let allowed = found
             .into_iter()
-            .filter(|address| self.is_allowed(address.ip()));
+            .filter(|address| self.is_allowed(*address));
         let allowed: Vec<_> = allowed.collect();
-        if allowed.is_empty() {
-            Err(LookupError::Forbidden(refused))
-        } else {
-            Ok(allowed)
+        if !allowed.is_empty() {
+            return Ok(allowed);
         }
+        Err(LookupError::Forbidden(Forbidden {
+            is_named: true,
+            ..refused
+        }))
     }
 
     fn is_allowed(&self, address: IpAddr) -> bool {
@@ -215,83 +227,18 @@ impl Guard {
     }
 }
 
-/// What `address` is, if it is not a public one.
-fn forbidden_kind(address: IpAddr) -> Option<&'static str> {
-    match address {
-        IpAddr::V4(address) => v4_kind(address),
-        IpAddr::V6(address) => v6_kind(address),
+/// The host, if it is an address however it is written.
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
     }
 }
 
-fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {
-    kind_in(&V4_KINDS, address.into())
-}
-
-fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
-    if let Some(embedded) = embedded_v4(address) {
-        return v4_kind(embedded);
-    }
-    if let Some(kind) = tunnelled_v4(address).and_then(v4_kind) {
-        return Some(kind);
-    }
-    if address.is_unspecified() {
-        return Some("unspecified");
-    }
-    if address.is_loopback() {
-        return Some("loopback");
-    }
-    match address.segments()[0] {
-        first if first & 0xe000 == 0x2000 => kind_in(&V6_KINDS, address.into()),
-        first if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Some("private"),
-        first if first & 0xffc0 == 0xfe80 => Some("link-local"),
-        first if first & 0xff00 == 0xff00 => Some("multicast"),
-        _ => Some("reserved"),
-    }
-}
-
-/// The IPv4 address that `address` is another way of writing, so that it alone decides: mapped,
-/// compatible, translated (RFC 2765), NAT64 (RFC 6052) and 6to4 (RFC 3056).
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let (high, low) = match address.segments() {
-        [0, 0, 0, 0, 0, 0, 0, _] => return None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => (high, low),
-        _ => return None,
-    };
-    Some(v4_of(high, low))
-}
-
-/// The IPv4 address that an ISATAP router (RFC 5214) would send a packet to `address` on to. The prefix
-/// is any, and has to be judged too.
-fn tunnelled_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    match address.segments() {
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(v4_of(high, low)),
-        _ => None,
-    }
-}
-
-fn v4_of(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
-}
-
-type Kinds = Vec<(IpNet, &'static str)>;
-
-/// The tables, parsed once. That every line is a network is held by a test.
-static V4_KINDS: LazyLock<Kinds> = LazyLock::new(|| parse_table(&V4_FORBIDDEN));
-static V6_KINDS: LazyLock<Kinds> = LazyLock::new(|| parse_table(&V6_FORBIDDEN));
-
-fn parse_table(table: &[(&str, &'static str)]) -> Kinds {
-    let parsed = table
-        .iter()
-        .map(|(net, kind)| Some((net.parse().ok()?, *kind)));
-    parsed.flatten().collect()
-}
-
-fn kind_in(kinds: &Kinds, address: IpAddr) -> Option<&'static str> {
-    let found = kinds.iter().find(|(net, _)| net.contains(&address));
-    found.map(|(_, kind)| *kind)
+fn port_of(url: &Url) -> u16 {
+    // Both schemes that a URL of a webhook can have know theirs.
+    url.port_or_known_default().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,25 +1,48 @@
-//! Makes the HTTP request of an attempt.
+//! Makes the HTTP request of an attempt, and tells how each of its phases went.
 //!
 //! One deadline covers everything from the lookup of the name to the last byte of the answer, and one
-//! limit the bytes of the answer. Redirects are not followed and no proxy is used. Connections go only
-//! to addresses that the [`Guard`] has judged.
+//! limit all bytes of the answer, its head and what comes before its head included. Connections go only
+//! to addresses that the [`Guard`](crate::guard) has judged; redirects are not followed; proxies that the
+//! environment names are not used, as a proxy would connect where the guard cannot look.
+//!
+//! It is HTTP/1.1 over connections of our own, kept open for a while between requests. An endpoint may
+//! close such a connection at the very moment a request is sent on it. When not one byte of an answer was
+//! read, the request is sent once more on a fresh connection, as part of the same attempt: nothing was
+//! answered, and a receiver knows a repetition by its `webhook-id`.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+mod connect;
+mod connection;
+mod fault;
+mod pool;
+mod retry_after;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use reqwest::{
-    Client, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::time::Instant;
 use tradewind_model::Timestamp;
-use url::Url;
+use url::{Position, Url};
 
 use crate::{
     attempt::{Failure, FailureClass},
-    guard::{Forbidden, Guard, LookupError},
+    guard::Guard,
 };
+use connect::Connector;
+use connection::Connection;
+use pool::Pool;
+
+/// Bytes of the head of a response, informational ones before it included.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a response body that are kept for whoever looks at the attempt.
+pub const RESPONSE_KEPT_MAX: usize = 1 << 10;
+
+/// What is told of a `Location`, in bytes.
+const LOCATION_BYTES_MAX: usize = 200;
 
 #[derive(Clone, Copy, Debug)]
 pub struct TransportLimits {
@@ -41,12 +64,24 @@ impl Default for TransportLimits {
     }
 }
 
-/// Posts to URLs that users chose. Cheap to clone.
+/// Posts to URLs that users chose. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Transport {
-    client: Client,
-    guard: Guard,
+    connector: Arc<Connector>,
+    pool: Arc<Pool>,
     limits: TransportLimits,
+}
+
+/// The host's roots of trust could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("no TLS certificates to trust")]
+pub struct TrustError(#[from] rustls::Error);
+
+/// What came of a request, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    pub result: Result<Reply, Failure>,
+    pub trace: Trace,
 }
 
 /// A response whose head and body arrived.
@@ -55,27 +90,47 @@ pub struct Reply {
     pub status: StatusCode,
     /// What the `Retry-After` header asks for, counted from now.
     pub retry_after: Option<Duration>,
+    /// Where a redirect points, shortened and without what may be secret; empty if it is none.
+    pub location: String,
+}
+
+/// What an attempt showed on its way. Phases that did not happen are `None`: those of a connection that
+/// was open already, and those that a failure came before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The kind of the address: "public", "loopback", "private" …; never the address itself.
+    pub address: Option<&'static str>,
+    /// Whether an open connection was used again.
+    pub reused: bool,
+    /// The lookup of the name; of an address that needs none, `None`.
+    pub dns: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub tls: Option<Duration>,
+    /// From the first byte sent to the head of the answer.
+    pub first_byte: Option<Duration>,
+    pub total: Duration,
+    /// The first [`RESPONSE_KEPT_MAX`] bytes of the response body.
+    pub response: Vec<u8>,
+}
+
+/// Why a connection gave no reply.
+enum Broken {
+    /// It ended before a byte of an answer.
+    Unanswered,
+    Failed(Failure),
 }
 
 impl Transport {
-    /// # Errors
-    /// If the system's root certificates cannot be loaded.
-    pub fn new(guard: Guard, limits: TransportLimits) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(limits.idle_connections_max)
-            .dns_resolver(Arc::new(GuardedResolver(guard.clone())))
-            .build()?;
+    pub fn new(guard: Guard, limits: TransportLimits) -> Result<Self, TrustError> {
         Ok(Self {
-            client,
-            guard,
+            connector: Arc::new(Connector::new(guard)?),
+            pool: Arc::new(Pool::new(limits.idle_connections_max)),
             limits,
         })
     }
 
     pub fn guard(&self) -> &Guard {
-        &self.guard
+        self.connector.guard()
     }
 
     /// Posts `body` and reads the answer. `now` dates a `Retry-After` that is a date.
@@ -85,153 +140,190 @@ impl Transport {
         headers: HeaderMap,
         body: Bytes,
         now: Timestamp,
-    ) -> Result<Reply, Failure> {
-        self.guard
-            .judge_host(&url)
-            .map_err(|forbidden| blocked(&forbidden))?;
-        let exchange = self.exchange(url, headers, body, now);
-        let Ok(result) = tokio::time::timeout(self.limits.deadline, exchange).await else {
-            return Err(self.late());
-        };
-        result
+    ) -> Exchange {
+        let started = Instant::now();
+        let mut trace = Trace::default();
+        let exchange = Box::pin(self.exchange(&url, headers, body, now, &mut trace));
+        let result = tokio::time::timeout(self.limits.deadline, exchange).await;
+        let result = result.unwrap_or_else(|_| Err(self.late(&url, &trace)));
+        trace.total = started.elapsed();
+        Exchange { result, trace }
     }
 
     async fn exchange(
         &self,
-        url: Url,
+        url: &Url,
         headers: HeaderMap,
         body: Bytes,
         now: Timestamp,
+        trace: &mut Trace,
     ) -> Result<Reply, Failure> {
-        let request = self.client.post(url).headers(headers).body(body);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.classify(&error))?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers(), now);
-        self.read_to_end(response).await?;
+        let request = request(url, headers, body)?;
+        if let Some(connection) = self.pool.take(&url.origin()).await {
+            trace.reused = true;
+            trace.address = Some(connection.address());
+            match self
+                .converse(url, connection, request.clone(), now, trace)
+                .await
+            {
+                Ok(reply) => return Ok(reply),
+                Err(Broken::Failed(failure)) => return Err(failure),
+                Err(Broken::Unanswered) => *trace = Trace::default(),
+            }
+        }
+        let connection = match self.connector.connect(url, trace).await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                if failure.class == FailureClass::Internal {
+                    self.pool.clear();
+                }
+                return Err(failure);
+            }
+        };
+        match self.converse(url, connection, request, now, trace).await {
+            Ok(reply) => Ok(reply),
+            Err(Broken::Failed(failure)) => Err(failure),
+            Err(Broken::Unanswered) => Err(fault::unanswered()),
+        }
+    }
+
+    /// One request and its answer on `connection`, which is kept for others if it can be.
+    async fn converse(
+        &self,
+        url: &Url,
+        mut connection: Connection,
+        request: Request<Full<Bytes>>,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Result<Reply, Broken> {
+        let sent = Instant::now();
+        connection.allow(HEAD_BYTES_MAX + self.limits.body_bytes_max);
+        let response = match connection.send(request).await {
+            Ok(response) => response,
+            Err(_) if connection.nothing_was_read() => return Err(Broken::Unanswered),
+            Err(error) => {
+                let failure = fault::of_head(&error, connection.is_spent());
+                return Err(Broken::Failed(failure));
+            }
+        };
+        trace.first_byte = Some(sent.elapsed());
+        let (head, body) = response.into_parts();
+        let whole = self.read(body, &connection, trace).await;
+        let whole = whole.map_err(|failure| {
+            Broken::Failed(Failure {
+                status: Some(head.status.as_u16()),
+                ..failure
+            })
+        })?;
+        if whole {
+            self.pool.give(url.origin(), connection);
+        }
         Ok(Reply {
-            status,
-            retry_after,
+            status: head.status,
+            retry_after: retry_after::parse(&head.headers, now),
+            location: location(head.status, &head.headers),
         })
     }
 
-    /// Reads the body up to the limit. Beyond it the connection is dropped, not drained.
-    async fn read_to_end(&self, mut response: Response) -> Result<(), Failure> {
+    /// Reads the body up to the limit, and says whether that was all. Where it was not, the connection
+    /// is of no further use: the rest is not drained.
+    async fn read(
+        &self,
+        mut body: Incoming,
+        connection: &Connection,
+        trace: &mut Trace,
+    ) -> Result<bool, Failure> {
         let mut read = 0;
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.classify(&error))?
-        {
-            read += chunk.len();
-            if read >= self.limits.body_bytes_max {
-                break;
+        while let Some(frame) = body.frame().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(_) if connection.is_spent() => return Ok(false),
+                Err(error) => return Err(fault::of_body(&error)),
+            };
+            let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
+            let room = RESPONSE_KEPT_MAX - trace.response.len();
+            trace
+                .response
+                .extend_from_slice(&data[..data.len().min(room)]);
+            read += data.len();
+            if read > self.limits.body_bytes_max {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn classify(&self, error: &reqwest::Error) -> Failure {
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            if let Some(lookup) = source.downcast_ref::<LookupError>() {
-                return match lookup {
-                    LookupError::Forbidden(forbidden) => blocked(forbidden),
-                    other => Failure::new(FailureClass::Dns, other.to_string()),
-                };
-            }
-            if let Some(tls) = tls_error(source) {
-                return Failure::new(FailureClass::Tls, tls.to_string());
-            }
-            cause = source.source();
-        }
-        if error.is_timeout() {
-            self.late()
-        } else if error.is_connect() {
-            Failure::new(FailureClass::Connect, "no connection could be made")
+    /// The deadline passed: the class is that of the phase it passed in.
+    fn late(&self, url: &Url, trace: &Trace) -> Failure {
+        let (class, what) = if trace.first_byte.is_some() {
+            (FailureClass::Timeout, "no complete answer")
+        } else if trace.reused {
+            (FailureClass::Timeout, "no answer")
+        } else if trace.address.is_none() {
+            (FailureClass::Dns, "no address for the host name")
+        } else if trace.connect.is_none() {
+            (FailureClass::Connect, "no connection")
+        } else if url.scheme() == "https" && trace.tls.is_none() {
+            (FailureClass::Tls, "the TLS handshake did not end")
         } else {
-            Failure::new(
-                FailureClass::Response,
-                "the connection ended before a whole HTTP response",
-            )
+            (FailureClass::Timeout, "no answer")
+        };
+        let seconds = self.limits.deadline.as_secs_f32();
+        Failure::new(class, format!("{what} within {seconds} s"))
+    }
+}
+
+impl Reply {
+    /// The answer in words, for whoever wonders why it is not a success.
+    pub fn describe(&self) -> String {
+        let Self {
+            status, location, ..
+        } = self;
+        if location.is_empty() {
+            format!("the endpoint answered {status}")
+        } else {
+            format!("the endpoint answered {status} to {location}, which is not followed")
         }
     }
-
-    fn late(&self) -> Failure {
-        let seconds = self.limits.deadline.as_secs_f32();
-        Failure::new(
-            FailureClass::Timeout,
-            format!("no complete answer within {seconds} s"),
-        )
-    }
 }
 
-fn blocked(forbidden: &Forbidden) -> Failure {
-    Failure::new(FailureClass::Blocked, forbidden.to_string())
+fn request(url: &Url, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    let unfit = |error: &dyn std::error::Error| {
+        let detail = format!("the url cannot be requested: {error}");
+        Failure::new(FailureClass::Internal, detail)
+    };
+    let target = &url[Position::BeforePath..Position::AfterQuery];
+    let target: Uri = target.parse().map_err(|error| unfit(&error))?;
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    let host = HeaderValue::from_str(host).map_err(|error| unfit(&error))?;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(header::HOST, host);
+    Ok(request)
 }
 
-/// The TLS library's error, which travels inside an `io::Error`.
-fn tls_error<'a>(source: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(io) = source.downcast_ref::<std::io::Error>() {
-        return io.get_ref()?.downcast_ref();
+/// Scheme, host and path of where a redirect points: a query can hold a token.
+fn location(status: StatusCode, headers: &HeaderMap) -> String {
+    let Some(location) = headers.get(header::LOCATION) else {
+        return String::new();
+    };
+    if !status.is_redirection() {
+        return String::new();
     }
-    source.downcast_ref()
-}
-
-/// `Retry-After` as whole seconds or as an HTTP date (RFC 9110 §10.2.3); anything else is no wish.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Duration::try_from(date.duration_since(now)).ok()
-}
-
-struct GuardedResolver(Guard);
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0.clone();
-        Box::pin(async move {
-            let found = guard.lookup(name.as_str()).await?;
-            let addresses: Addrs = Box::new(found.into_iter());
-            Ok(addresses)
-        })
-    }
+    let text = String::from_utf8_lossy(location.as_bytes());
+    let shown = match Url::parse(&text) {
+        Ok(url) => format!(
+            "{}{}",
+            &url[..Position::BeforeUsername],
+            &url[Position::BeforeHost..Position::AfterPath]
+        ),
+        Err(_) => text.split(['?', '#']).next().unwrap_or_default().to_owned(),
+    };
+    let end = shown.floor_char_boundary(LOCATION_BYTES_MAX);
+    shown[..end].escape_debug().to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use http::{HeaderMap, header::RETRY_AFTER};
-    use tradewind_model::Timestamp;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let wish = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-            super::retry_after(&headers, now)
-        };
-        assert_eq!(wish("120"), Some(Duration::from_mins(2)));
-        assert_eq!(
-            wish("Mon, 23 Nov 2026 12:01:00 GMT"),
-            Some(Duration::from_mins(1))
-        );
-        for nonsense in [
-            "Mon, 23 Nov 2026 11:00:00 GMT",
-            "120.6",
-            "-1",
-            "99999999999999999999",
-            "soon",
-            "",
-        ] {
-            assert_eq!(wish(nonsense), None, "{nonsense}");
-        }
-    }
-}
+mod tests;

@@ -1,18 +1,11 @@
 //! Which addresses are refused, however they are written.
 
-use super::{Guard, UrlError, V4_FORBIDDEN, V6_FORBIDDEN};
-use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::{net::IpAddr, time::Duration};
+
+use super::{Guard, LookupError, PORTS_FORBIDDEN, UrlError, lookup::Lookups};
 
 fn refused(guard: &Guard, url: &str) -> bool {
     matches!(guard.parse_url(url), Err(UrlError::Forbidden(_)))
-}
-
-#[test]
-fn the_tables_are_networks() {
-    for (net, _) in V4_FORBIDDEN.iter().chain(&V6_FORBIDDEN) {
-        net.parse::<IpNet>().unwrap();
-    }
 }
 
 #[test]
@@ -122,22 +115,99 @@ fn the_operator_can_allow_a_network() {
     assert!(error.contains("--webhook-allow 10.0.0.1/32"), "{error}");
 }
 
+fn at(addresses: &[&str]) -> Vec<IpAddr> {
+    let parsed = addresses.iter().map(|address| address.parse().unwrap());
+    parsed.collect()
+}
+
 #[test]
 fn one_forbidden_address_refuses_the_name() {
-    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
     let guard = Guard::default();
-    assert!(guard.choose(vec![]).is_err());
-    assert!(
-        guard
-            .choose(vec![at("8.8.8.8:0"), at("10.0.0.1:0")])
-            .is_err()
+    assert!(guard.choose(vec![], 443).is_err());
+    assert!(guard.choose(at(&["8.8.8.8", "10.0.0.1"]), 443).is_err());
+    assert_eq!(
+        guard.choose(at(&["8.8.8.8"]), 443).unwrap(),
+        at(&["8.8.8.8"])
     );
-    assert_eq!(guard.choose(vec![at("8.8.8.8:0")]).unwrap().len(), 1);
     let guard = Guard::new(&["127.0.0.1/32".parse().unwrap()]);
     assert_eq!(
-        guard
-            .choose(vec![at("[::1]:0"), at("127.0.0.1:0")])
-            .unwrap(),
-        [at("127.0.0.1:0")]
+        guard.choose(at(&["::1", "127.0.0.1"]), 443).unwrap(),
+        at(&["127.0.0.1"])
     );
+}
+
+#[test]
+fn who_gives_a_name_is_not_told_the_address_inside() {
+    let guard = Guard::default();
+    let told = |address: &str| guard.choose(at(&[address]), 443).unwrap_err().to_string();
+    for address in ["10.1.2.3", "169.254.169.254", "fd00::1", "127.0.0.53"] {
+        let told = told(address);
+        assert!(!told.contains(address), "{told}");
+        assert!(
+            told.contains(Guard::kind(address.parse().unwrap())),
+            "{told}"
+        );
+        assert!(told.contains("--webhook-allow"), "{told}");
+    }
+    assert!(told("127.0.0.1").contains("--webhook-allow 127.0.0.1/32"));
+    assert!(told("::1").contains("--webhook-allow ::1/128"));
+}
+
+#[test]
+fn ports_of_other_services_are_open_only_where_the_operator_opened_the_address() {
+    let guard = Guard::new(&["1.1.1.0/24".parse().unwrap()]);
+    for port in PORTS_FORBIDDEN {
+        assert!(refused(&guard, &format!("http://8.8.8.8:{port}/hook")));
+        assert!(!refused(&guard, &format!("http://1.1.1.1:{port}/hook")));
+        assert!(guard.choose(at(&["8.8.8.8"]), port).is_err());
+        assert!(guard.choose(at(&["1.1.1.1"]), port).is_ok());
+    }
+    for port in [80, 443, 8080, 8443, 3000, 9999] {
+        assert!(!refused(&guard, &format!("http://8.8.8.8:{port}/hook")));
+    }
+    let error = guard.parse_url("http://8.8.8.8:25/hook").unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("port 25") && text.contains("--webhook-allow 8.8.8.8/32"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_literal_is_judged_and_not_looked_up() {
+    let guard = Guard::default();
+    let addresses = async |url: &str| guard.addresses(&url.parse().unwrap()).await;
+    assert_eq!(
+        addresses("https://8.8.8.8/x").await.unwrap(),
+        ["8.8.8.8:443".parse().unwrap()]
+    );
+    assert_eq!(
+        addresses("http://[2606:4700::1111]:8080/x").await.unwrap(),
+        ["[2606:4700::1111]:8080".parse().unwrap()]
+    );
+    let inside = addresses("http://2130706433/").await.unwrap_err();
+    assert!(matches!(inside, LookupError::Forbidden(_)), "{inside:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_leads_inside_later_is_refused_then() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let rebound = move |_: &str| {
+        let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let address = if call == 0 { "8.8.8.8:0" } else { "10.0.0.1:0" };
+        Ok(vec![address.parse().unwrap()])
+    };
+    let guard = Guard {
+        lookups: Lookups::new(rebound),
+        ..Guard::default()
+    };
+    let url = "https://example.com/".parse().unwrap();
+    // What is judged is what is given to connect to, while it is kept as well.
+    for _ in 0..2 {
+        let judged = guard.addresses(&url).await.unwrap();
+        assert_eq!(judged, ["8.8.8.8:443".parse().unwrap()]);
+    }
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let refused = guard.addresses(&url).await.unwrap_err();
+    assert!(matches!(refused, LookupError::Forbidden(_)), "{refused:?}");
 }
