@@ -9,8 +9,14 @@
 //! here and read from the log again when their turn comes, so a lane costs the same however much waits
 //! in it. A request that takes long holds its lane too, while it is still in flight, so that neither
 //! the cursor nor the memory of a consumer depends on its slowest conversation.
+//!
+//! How many attempts run at once, and whether any does, is for [`crate::health`] to say.
 
+mod changes;
+mod lane;
 mod limits;
+mod loops;
+mod starts;
 mod transitions;
 
 #[cfg(test)]
@@ -19,17 +25,21 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
-use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
-use tradewind_store::{ConsumerState, HeldLane};
+use tradewind_model::{ConversationId, LogEntry, SenderType, Sequence, Timestamp};
+use tradewind_store::ConsumerState;
 
 use crate::{
     attempt::{FailureClass, Outcome},
+    health::{Health, Sample, Turn},
     schedule,
+    time::later,
 };
+use lane::{Flights, Held, Lane, Load, Work};
+use loops::Loops;
 
+pub use changes::{Changes, LaneStatus, LaneWork, Status};
 pub use limits::Limits;
 
 /// What the driver is to do.
@@ -44,92 +54,47 @@ pub enum Action {
         from: Sequence,
         to: Sequence,
     },
-}
-
-/// What is to be saved, in one transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    pub cursor: Sequence,
-    pub held: Vec<HeldLane>,
-    pub released: Vec<ConversationId>,
+    /// Tell the operator that the conversation is left alone until then, because our side answers
+    /// itself in it.
+    TellLoop {
+        conversation: ConversationId,
+        until: Timestamp,
+    },
 }
 
 /// The lanes of one consumer.
 #[derive(Debug)]
 pub struct Lanes {
     limits: Limits,
+    health: Health,
+    loops: Loops,
     /// Everything up to here was taken from the log.
     read_to: Sequence,
     /// Entries that keep the cursor back: taken, not dealt with, and their lane not held.
     pending: BTreeMap<Sequence, ConversationId>,
     by_conversation: HashMap<ConversationId, Lane>,
-    /// Lanes whose next entry is in memory and may go out.
-    ready: VecDeque<ConversationId>,
-    /// Held lanes whose time has come and whose entries have to be read.
+    /// Lanes that may go on: those that never failed, and those that are held, with their next entry in
+    /// memory and without.
+    fresh: VecDeque<ConversationId>,
+    loaded: VecDeque<ConversationId>,
     hungry: VecDeque<ConversationId>,
+    /// As `hungry`, but their next entry has failed before: these can have to wait for their share.
+    retrying: VecDeque<ConversationId>,
+    /// Whose turn it is when both kinds could go.
+    fresh_is_next: bool,
+    retrying_is_next: bool,
     /// Held lanes that wait for their time.
     due: BTreeSet<(Timestamp, ConversationId)>,
+    /// Held lanes that have come further than the log was read, as a lane can after a restart: their row
+    /// tells what is dealt with, until the log is read up to there.
+    ahead: BTreeSet<(Sequence, ConversationId)>,
     held_count: usize,
-    in_flight: usize,
+    flights: Flights,
     /// Lane reads under way: room is kept for what they bring.
     reading: usize,
     load: Load,
-    /// Lanes whose row differs from what was last saved.
-    unsaved: BTreeSet<ConversationId>,
-    saved_cursor: Sequence,
-}
-
-/// What is in memory.
-#[derive(Debug, Default)]
-struct Load {
-    entries: usize,
-    weight: usize,
-}
-
-impl Load {
-    fn add(&mut self, entry: &LogEntry) {
-        self.entries += 1;
-        self.weight += entry.weight();
-    }
-
-    fn remove(&mut self, entry: &LogEntry) {
-        self.entries -= 1;
-        self.weight -= entry.weight();
-    }
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    /// The next entries to go, the first first. While it is in flight, the first stays here.
-    queue: VecDeque<Arc<LogEntry>>,
-    work: Work,
-    held: Option<Held>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// Nothing to do, or waiting for its time.
-    #[default]
-    Idle,
-    /// In `ready` or `hungry`.
-    Queued,
-    Attempting {
-        since: Timestamp,
-    },
-    Reading {
-        to: Sequence,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    /// First entry of the lane that is not dealt with.
-    first: Sequence,
-    attempts: u32,
-    due_at: Timestamp,
-    error: Option<FailureClass>,
-    /// The lane has no entry after this one, as far as was read.
-    last: Sequence,
+    /// What there is to save.
+    unsaved: changes::Unsaved,
 }
 
 impl Lanes {
@@ -145,37 +110,49 @@ impl Lanes {
         );
         let mut lanes = Self {
             limits,
+            health: Health::new(
+                limits.in_flight_max,
+                limits.retries_per_second,
+                state.backed_off_since,
+                now,
+            ),
+            loops: Loops::default(),
             read_to: state.cursor,
             pending: BTreeMap::new(),
             by_conversation: HashMap::new(),
-            ready: VecDeque::new(),
+            fresh: VecDeque::new(),
+            loaded: VecDeque::new(),
             hungry: VecDeque::new(),
+            retrying: VecDeque::new(),
+            fresh_is_next: false,
+            retrying_is_next: false,
             due: BTreeSet::new(),
+            ahead: BTreeSet::new(),
             held_count: state.held.len(),
-            in_flight: 0,
+            flights: Flights::default(),
             reading: 0,
             load: Load::default(),
-            unsaved: BTreeSet::new(),
-            saved_cursor: state.cursor,
+            unsaved: changes::Unsaved::new(state.cursor, state.backed_off_since),
         };
         // A clock that was wrong when the row was written must not silence the lane.
         let latest = later(now, schedule::WAIT_MAX);
         for row in state.held {
-            let due_at = row.due_at.min(latest);
+            let conversation = row.conversation_id;
+            let error = FailureClass::find(&row.error);
+            let waits = row.attempts > 0 || error == Some(FailureClass::Loop);
             let held = Held {
                 first: row.first,
                 attempts: row.attempts,
-                due_at,
-                error: FailureClass::find(&row.error),
+                failing_since: row.failing_since.min(now),
+                error,
+                status: row.status,
+                due_at: row.due_at.min(if waits { latest } else { now }),
+                wake_at: now,
                 // Unknown, so the most it can be: reading the lane tells.
                 last: state.cursor.max(row.first),
             };
-            lanes.due.insert((due_at, row.conversation_id));
-            let lane = lanes
-                .by_conversation
-                .entry(row.conversation_id)
-                .or_default();
-            lane.held = Some(held);
+            lanes.by_conversation.entry(conversation).or_default().held = Some(held);
+            lanes.wait(conversation, now);
         }
         lanes
     }
@@ -193,7 +170,8 @@ impl Lanes {
             held_max,
             ..
         } = self.limits;
-        let full = self.load.weight >= weight_max - weight_max / 4 || self.held_count >= held_max;
+        let waiting = self.held_count - self.ahead.len();
+        let full = self.load.weight >= weight_max - weight_max / 4 || waiting >= held_max;
         let share = entries_max - entries_max / 4;
         if full {
             0
@@ -204,13 +182,17 @@ impl Lanes {
 
     /// Takes entries that were read from the log after [`Self::read_to`], without those that the
     /// consumer does not want; the read looked at everything up to `read_to`.
-    pub fn extend(&mut self, entries: Vec<Arc<LogEntry>>, read_to: Sequence) {
+    pub fn extend(&mut self, entries: Vec<Arc<LogEntry>>, read_to: Sequence, now: Timestamp) {
         for entry in entries {
-            let conversation = entry.message.conversation_id;
+            self.loops.read(&entry);
+            let conversation = entry.lane();
             let lane = self.by_conversation.entry(conversation).or_default();
             if let Some(held) = &mut lane.held {
                 // Below `first` it was dealt with before a restart.
                 held.last = held.last.max(entry.sequence);
+                if held.error == Some(FailureClass::Loop) && is_from_contact(&entry) {
+                    self.hurry(conversation, now);
+                }
                 continue;
             }
             self.pending.insert(entry.sequence, conversation);
@@ -218,26 +200,29 @@ impl Lanes {
             lane.queue.push_back(entry);
             if lane.work == Work::Idle {
                 lane.work = Work::Queued;
-                self.ready.push_back(conversation);
+                self.fresh.push_back(conversation);
             }
         }
         self.read_to = self.read_to.max(read_to);
+        while let Some((first, conversation)) = self.ahead.first().copied()
+            && first <= self.read_to.next()
+        {
+            self.ahead.pop_first();
+            self.go_on(conversation);
+        }
     }
 
     /// What can be started now.
     pub fn step(&mut self, now: Timestamp) -> Vec<Action> {
-        self.hold_slow(now);
         self.wake_due(now);
         let mut actions = Vec::new();
-        while self.in_flight < self.limits.in_flight_max {
-            // Old and new take turns.
-            let hungry = self.start_reading();
-            let ready = self.start_attempt(now);
-            if hungry.is_none() && ready.is_none() {
-                break;
-            }
-            actions.extend(hungry);
-            actions.extend(ready);
+        self.start_attempts(now, &mut actions);
+        // After the starts: a lane that is left alone then keeps the cursor back no more, and what does
+        // now may be slow already.
+        self.hold_slow(now);
+        self.probe_early(now);
+        while let Some(read) = self.start_reading(now) {
+            actions.push(read);
         }
         actions
     }
@@ -249,20 +234,33 @@ impl Lanes {
         outcome: &Outcome,
         now: Timestamp,
         jitter: f64,
-    ) {
+    ) -> Option<Turn> {
         let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane with an attempt in flight is not forgotten");
         };
-        assert!(
-            matches!(lane.work, Work::Attempting { .. }),
-            "one attempt, one result"
-        );
+        let Work::Attempting { since, probe } = lane.work else {
+            unreachable!("one attempt, one result");
+        };
         lane.work = Work::Idle;
-        self.in_flight -= 1;
+        let is_first = lane.held.is_none_or(|held| held.attempts == 0);
+        self.flights.end(since, conversation, !is_first);
+        let sample = Sample {
+            outcome,
+            started_at: since,
+            is_first,
+            probe,
+        };
+        let turn = self.health.finished(sample, now, jitter);
         match outcome {
-            Outcome::Delivered { .. } => self.deal_with_first(conversation),
+            Outcome::Delivered { .. } => self.deal_with_first(conversation, now),
             Outcome::Failed(failure) => self.hold(conversation, failure, now, jitter),
         }
+        if let Some(Turn::Recovered { since, was_outage }) = turn
+            && was_outage
+        {
+            self.try_again_after_outage(since, now);
+        }
+        turn
     }
 
     /// Takes entries of a held lane that were read on [`Action::ReadLane`], without those that the
@@ -274,6 +272,7 @@ impl Lanes {
         entries: Vec<Arc<LogEntry>>,
         read_to: Sequence,
         more: bool,
+        now: Timestamp,
     ) {
         let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane that is being read is not forgotten");
@@ -282,7 +281,6 @@ impl Lanes {
             unreachable!("only a held lane is read");
         };
         lane.work = Work::Idle;
-        self.in_flight -= 1;
         self.reading -= 1;
         if more {
             held.last = held.last.max(read_to.next());
@@ -291,14 +289,14 @@ impl Lanes {
                 .last()
                 .map_or(held.first.previous(), |entry| entry.sequence);
         }
-        if entries.is_empty() {
-            // Nothing of it is for this consumer: pass over it.
-            held.first = held
-                .first
-                .max(if more { read_to.next() } else { to.next() });
-            held.attempts = 0;
-            held.error = None;
-            self.unsaved.insert(conversation);
+        // What is not there is not for this consumer, or not any more: pass over it, with what was known
+        // of it.
+        let end = if more { read_to } else { to.min(self.read_to) };
+        let next = end.next();
+        let next = entries.first().map_or(next, |entry| entry.sequence);
+        if next > held.first {
+            held.start_anew(next, now);
+            self.unsaved.lanes.insert(conversation);
         }
         for entry in entries {
             self.load.add(&entry);
@@ -312,10 +310,9 @@ impl Lanes {
         let Some(lane) = self.by_conversation.get_mut(&conversation) else {
             unreachable!("a lane that is being read is not forgotten");
         };
-        self.in_flight -= 1;
         self.reading -= 1;
-        lane.work = Work::Queued;
-        self.hungry.push_back(conversation);
+        lane.work = Work::Idle;
+        self.go_on(conversation);
     }
 
     /// Holds every lane that keeps the cursor back, so that a restart goes on with just what is not
@@ -326,54 +323,35 @@ impl Lanes {
         }
     }
 
-    /// When [`Self::step`] has something to do even if nothing else happens.
-    pub fn next_wake(&self) -> Option<Timestamp> {
+    /// The endpoint is another one now, or said to be well: everything that waits is tried at once, and
+    /// has failed since now at the earliest.
+    pub fn endpoint_changed(&mut self, now: Timestamp) {
+        self.health.forget(now);
+        self.forgive(Timestamp::MIN, now);
+        while let Some((_, conversation)) = self.due.first().copied() {
+            if !self.hurry(conversation, now) {
+                break;
+            }
+        }
+    }
+
+    /// When [`Self::step`] has something to do even if nothing else happens. After a step, that is later
+    /// than its time.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.due.first().map(|(at, _)| *at);
         let slow = self
             .slow_first()
             .map(|(_, since)| later(since, self.limits.hold_after));
-        [due, slow].into_iter().flatten().min()
-    }
-
-    /// What is to be saved, or `None` if all is. It counts as saved from now on: the caller saves it, or
-    /// gives up the whole consumer.
-    pub fn take_changes(&mut self) -> Option<Changes> {
-        if !self.has_changes() {
-            return None;
-        }
-        let cursor = self.cursor();
-        self.saved_cursor = cursor;
-        let mut changes = Changes {
-            cursor,
-            held: Vec::new(),
-            released: Vec::new(),
-        };
-        for conversation in std::mem::take(&mut self.unsaved) {
-            match self
-                .by_conversation
-                .get(&conversation)
-                .and_then(|lane| lane.held)
-            {
-                Some(held) => changes.held.push(HeldLane {
-                    conversation_id: conversation,
-                    first: held.first,
-                    attempts: held.attempts,
-                    due_at: held.due_at,
-                    error: held.error.map_or("", FailureClass::name).to_owned(),
-                }),
-                None => changes.released.push(conversation),
-            }
-        }
-        Some(changes)
-    }
-
-    pub fn has_changes(&self) -> bool {
-        !self.unsaved.is_empty() || self.cursor() != self.saved_cursor
+        let waits = (!self.loaded.is_empty() && self.room_to_attempt(now) > 0)
+            || (!self.retrying.is_empty() && self.may_read() && self.has_room_for_retries());
+        let retry = self.health.retry_at(now).filter(|_| waits);
+        let wakes = [due, slow, self.probe_wake(), retry, self.room_at(now)];
+        wakes.into_iter().flatten().min()
     }
 
     /// Attempts and lane reads under way.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.flights.count() + self.reading
     }
 
     /// Weight of the entries in memory, in bytes.
@@ -386,6 +364,11 @@ impl Lanes {
         self.load.entries
     }
 
+    /// Nothing that was read is left: all of it is dealt with, and no lane is held.
+    pub fn is_empty(&self) -> bool {
+        self.by_conversation.is_empty()
+    }
+
     /// Every entry at or below it is dealt with, or its lane is held.
     pub fn cursor(&self) -> Sequence {
         self.pending
@@ -394,6 +377,8 @@ impl Lanes {
     }
 }
 
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+fn is_from_contact(entry: &LogEntry) -> bool {
+    entry
+        .message()
+        .is_some_and(|message| message.sender.kind == SenderType::SourceContact)
 }
