@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tradewind_model::{ConversationId, LogEntry, MessageId};
-use tradewind_store::ConsumerId;
+use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence, Timestamp, WebhookId};
+use tradewind_store::{AttemptRecord, ConsumerId};
+
+use crate::{transport::Trace, view::Next};
 
 /// Who entries are brought to.
 #[async_trait]
@@ -16,7 +18,34 @@ pub trait Consumer: Send + Sync + 'static {
 
     /// Tries to bring `entry`. It must end by itself, within seconds; it can be dropped at any await,
     /// after which the entry is brought again.
-    async fn attempt(&self, entry: &LogEntry) -> Outcome;
+    async fn attempt(&self, entry: &LogEntry) -> Report;
+
+    /// The webhook that its attempts are recorded for, if they are.
+    fn webhook(&self) -> Option<WebhookId> {
+        None
+    }
+
+    /// The entry after which the consumer has nothing to do; `None`: there always is.
+    fn end(&self) -> Option<Sequence> {
+        None
+    }
+}
+
+/// What came of an attempt, and what it showed on its way.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub outcome: Outcome,
+    pub trace: Trace,
+}
+
+impl From<Outcome> for Report {
+    /// Of a consumer that is not reached by HTTP.
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            trace: Trace::default(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +64,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// When the consumer asked to be tried again, counted from now.
     pub retry_after: Option<Duration>,
+    /// The endpoint asks for nothing to be sent to it any more.
+    pub gone: bool,
     /// For the operator's eyes.
     pub detail: String,
 }
@@ -45,8 +76,22 @@ impl Failure {
             class,
             status: None,
             retry_after: None,
+            gone: false,
             detail: detail.into(),
         }
+    }
+
+    /// The endpoint shows that it is given too much.
+    pub(crate) fn is_overload(&self) -> bool {
+        let status = self
+            .status
+            .is_some_and(|status| status == 429 || status >= 500);
+        status || self.class == FailureClass::Timeout
+    }
+
+    /// Whether a status speaks of the event that was sent, and not of the endpoint.
+    pub(crate) fn blames_event(status: Option<u16>) -> bool {
+        matches!(status, Some(400 | 413 | 414 | 415 | 422 | 431))
     }
 }
 
@@ -69,10 +114,12 @@ pub enum FailureClass {
     Response,
     /// Tradewind itself could not make the attempt or record its success.
     Internal,
+    /// No attempt failed: the conversation is left alone, because our side answers itself in it.
+    Loop,
 }
 
 impl FailureClass {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -81,6 +128,7 @@ impl FailureClass {
         Self::Blocked,
         Self::Response,
         Self::Internal,
+        Self::Loop,
     ];
 
     pub fn name(self) -> &'static str {
@@ -93,6 +141,7 @@ impl FailureClass {
             Self::Blocked => "blocked",
             Self::Response => "response",
             Self::Internal => "internal",
+            Self::Loop => "loop",
         }
     }
 
@@ -106,15 +155,58 @@ impl FailureClass {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub consumer: ConsumerId,
-    pub message_id: MessageId,
+    pub sequence: Sequence,
+    /// The message that the entry is about; of a fact about a channel, `None`.
+    pub message_id: Option<MessageId>,
+    /// The lane of the entry.
     pub conversation_id: ConversationId,
     /// 1 for the first.
     pub number: u32,
+    /// When it started.
+    pub at: Timestamp,
     pub duration: Duration,
     pub outcome: Outcome,
+    pub trace: Trace,
+    /// What happens next to the entry.
+    pub next: Next,
 }
 
 impl Attempt {
+    /// As it is kept for the operator.
+    pub(crate) fn record(&self, webhook: WebhookId) -> AttemptRecord {
+        let trace = &self.trace;
+        let (class, status, detail) = match &self.outcome {
+            Outcome::Delivered { status } => (AttemptRecord::DELIVERED, *status, ""),
+            Outcome::Failed(failure) => (
+                failure.class.name(),
+                failure.status,
+                failure.detail.as_str(),
+            ),
+        };
+        let lane = self.conversation_id.uuid();
+        AttemptRecord {
+            webhook,
+            sequence: self.sequence,
+            event_id: self.message_id.map_or(lane, MessageId::uuid),
+            conversation_id: self.conversation_id,
+            number: self.number,
+            is_replay: matches!(self.consumer, ConsumerId::Replay(_)),
+            at: self.at,
+            class: class.to_owned(),
+            status,
+            address: trace.address.map(str::to_owned),
+            reused: trace.reused,
+            dns_us: trace.dns.map(micros),
+            connect_us: trace.connect.map(micros),
+            tls_us: trace.tls.map(micros),
+            first_byte_us: trace.first_byte.map(micros),
+            total_us: micros(self.duration),
+            detail: detail.to_owned(),
+            next: self.next.to_string(),
+            response: trace.response.clone(),
+        }
+    }
+
     /// A line in the log: failures for whoever looks after the server, successes for whoever debugs it.
     pub(crate) fn log(&self) {
         let Attempt {
@@ -124,11 +216,13 @@ impl Attempt {
             number,
             duration,
             outcome,
+            ..
         } = self;
+        let message_id = message_id.map(tracing::field::display);
         let duration_ms = duration.as_millis();
         match outcome {
             Outcome::Delivered { status } => {
-                tracing::debug!(%consumer, message.id = %message_id, attempt = number, duration_ms, http.status = status, "delivered");
+                tracing::debug!(%consumer, message.id = message_id, attempt = number, duration_ms, http.status = status, "delivered");
             }
             Outcome::Failed(Failure {
                 class,
@@ -136,10 +230,14 @@ impl Attempt {
                 detail,
                 ..
             }) => {
-                tracing::info!(%consumer, message.id = %message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), detail, "an attempt failed");
+                tracing::info!(%consumer, message.id = message_id, conversation.id = %conversation_id, attempt = number, duration_ms, http.status = status, class = class.name(), detail, "an attempt failed");
             }
         }
     }
+}
+
+fn micros(took: Duration) -> u32 {
+    u32::try_from(took.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Is shown every attempt when it has ended. Must return at once.

@@ -1,8 +1,12 @@
-//! Starts and ends the drivers: one for each source's replies, one for each subscribed webhook.
+//! Starts and ends the drivers: one for each source's replies, one for each subscribed webhook, and
+//! one for each replay.
 //!
-//! The store says which webhooks there are; a change wakes this task, and it compares. A webhook that
-//! was unsubscribed and subscribed again has a new generation, and its old driver ends before the new
-//! one starts, so that two never serve the same lanes.
+//! The store says which webhooks and replays there are; a change wakes this task, and it compares. A
+//! webhook that was unsubscribed and subscribed again has a new generation, and its old driver ends
+//! before the new one starts, so that two never serve the same lanes.
+
+mod handle;
+mod serve;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -13,54 +17,52 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tradewind_model::{Webhook, WebhookId, WebhookStatus};
+use tradewind_model::Webhook;
 use tradewind_store::{ConsumerId, ConsumerState, Start, StoreError};
 
 use crate::{
     attempt::Consumer,
     driver::{Context, Driver, End, Exit},
+    lanes::Limits,
     transport::Transport,
     webhook::WebhookConsumer,
 };
+use handle::Windows;
 
-/// Webhooks that are served at most.
+pub use handle::DispatcherHandle;
+
+/// Webhooks that are served at most, and replays.
 pub const WEBHOOKS_MAX: usize = 10_000;
+pub const REPLAYS_MAX: usize = 1_000;
 /// Requests to look again that may wait.
 const REFRESH_QUEUE_MAX: usize = 64;
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Asks the dispatcher to look again. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct DispatcherHandle(mpsc::Sender<oneshot::Sender<()>>);
-
-impl DispatcherHandle {
-    /// Returns once deliveries follow what the store says of webhooks now: after an unsubscribe,
-    /// nothing more is started. When the dispatcher ends meanwhile, nothing is started either.
-    pub async fn refresh(&self) {
-        let (done, applied) = oneshot::channel();
-        if self.0.send(done).await.is_ok() {
-            let _ = applied.await;
-        }
-    }
-}
 
 pub struct Dispatcher {
     context: Context,
     transport: Transport,
     sources: Vec<Arc<dyn Consumer>>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
-    webhooks: HashMap<WebhookId, Running>,
-    replies: Vec<JoinHandle<Exit>>,
+    running: HashMap<ConsumerId, Running>,
+    windows: Windows,
     stop: CancellationToken,
 }
 
+/// A driver at work.
 struct Running {
+    /// Ends it in order, and at once.
+    stop: CancellationToken,
+    retired: CancellationToken,
+    task: JoinHandle<Exit>,
+    /// What it serves, if that is a webhook.
+    webhook: Option<Serving>,
+}
+
+struct Serving {
     consumer: Arc<WebhookConsumer>,
     webhook: Webhook,
     generation: u64,
-    retired: CancellationToken,
-    task: JoinHandle<Exit>,
 }
 
 impl Dispatcher {
@@ -70,29 +72,34 @@ impl Dispatcher {
         transport: Transport,
         sources: Vec<Arc<dyn Consumer>>,
     ) -> (Self, DispatcherHandle) {
-        let (handle, requests) = mpsc::channel(REFRESH_QUEUE_MAX);
+        let (requesting, requests) = mpsc::channel(REFRESH_QUEUE_MAX);
+        let windows = Windows::default();
+        let handle = DispatcherHandle::new(requesting, windows.clone());
         let dispatcher = Self {
             context,
             transport,
             sources,
             requests,
-            webhooks: HashMap::new(),
-            replies: Vec::new(),
+            running: HashMap::new(),
+            windows,
             stop: CancellationToken::new(),
         };
-        (dispatcher, DispatcherHandle(handle))
+        (dispatcher, handle)
     }
 
     /// Runs until `stop`, then ends all drivers and returns when they have. Ends early if a driver
-    /// does, which only a mistake in the program can cause: nobody may believe that it delivers.
+    /// does that should not, which only a mistake in the program can cause: nobody may believe that it
+    /// delivers.
     pub async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.child_token();
         let mut changed = self.context.store.webhooks_changed();
         let mut asked: Vec<oneshot::Sender<()>> = Vec::new();
+        // What a driver that has ended left to be done in the store.
+        let mut left: Vec<(ConsumerId, Exit, Option<u64>)> = Vec::new();
         self.start_replies().await;
         while !stop.is_cancelled() {
             changed.mark_unchanged();
-            let retry_at = match self.refresh().await {
+            let retry_at = match self.look(&mut left).await {
                 Ok(()) => {
                     for done in asked.drain(..) {
                         // Who asked may have gone away.
@@ -110,14 +117,17 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(done) = self.requests.recv() => asked.push(done),
                 Ok(()) = changed.changed() => {}
-                (id, exit) = ended(&mut self.replies, &mut self.webhooks) => {
-                    let stale = id.filter(|_| exit == Some(Exit::Stale));
-                    let Some(id) = stale else {
-                        tracing::error!("a delivery task ended by itself");
-                        break;
-                    };
-                    // The next look at the webhooks replaces it, if it is still subscribed.
-                    self.webhooks.remove(&id);
+                (id, exit) = ended(&mut self.running) => {
+                    let generation = self.forget(&id);
+                    match (exit, &id) {
+                        (Some(exit), ConsumerId::Webhook(_) | ConsumerId::Replay(_)) if exit != Exit::Ended => {
+                            left.push((id, exit, generation));
+                        }
+                        _ => {
+                            tracing::error!("a delivery task ended by itself");
+                            break;
+                        }
+                    }
                 }
                 () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
             }
@@ -125,13 +135,51 @@ impl Dispatcher {
         self.end_all().await;
     }
 
+    /// Does what ended drivers left, and makes the running ones those that the store asks for.
+    async fn look(
+        &mut self,
+        left: &mut Vec<(ConsumerId, Exit, Option<u64>)>,
+    ) -> Result<(), StoreError> {
+        while let Some((id, exit, generation)) = left.last() {
+            self.finish(id, exit, *generation).await?;
+            left.pop();
+        }
+        self.refresh().await
+    }
+
+    /// Records that a consumer is done. One that is only stale is replaced by the next look.
+    async fn finish(
+        &self,
+        id: &ConsumerId,
+        exit: &Exit,
+        generation: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let store = &self.context.store;
+        match (id, exit) {
+            (ConsumerId::Replay(id), Exit::Done) => store.end_replay(*id).await,
+            (ConsumerId::Webhook(id), Exit::Gone(because)) => {
+                tracing::warn!(webhook.id = %id, because, "a webhook is unsubscribed, as its endpoint asks for it");
+                let generation = generation.unwrap_or_default();
+                store
+                    .end_subscription(*id, generation, because.clone())
+                    .await
+            }
+            // The webhook itself finds out, and ends with its replays.
+            _ => Ok(()),
+        }
+    }
+
     async fn start_replies(&mut self) {
         for consumer in std::mem::take(&mut self.sources) {
             let Some(state) = self.open_replies(&consumer.id()).await else {
                 return;
             };
-            let driver = Driver::new(self.context.clone(), consumer, state);
-            self.replies.push(spawn(driver.run(self.end())));
+            let limits = Limits {
+                set_aside_after: None,
+                loop_max: 0,
+                ..self.context.limits
+            };
+            self.start(consumer, state, limits, None);
         }
     }
 
@@ -149,79 +197,62 @@ impl Dispatcher {
         None
     }
 
-    /// Makes the running drivers those that the store asks for.
-    async fn refresh(&mut self) -> Result<(), StoreError> {
-        let webhooks = self.context.store.list_webhooks(WEBHOOKS_MAX).await?;
-        for webhook in webhooks {
-            match webhook.status {
-                WebhookStatus::Unsubscribed => self.retire(webhook.id).await,
-                WebhookStatus::Subscribed => self.serve(webhook).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn serve(&mut self, webhook: Webhook) -> Result<(), StoreError> {
-        let id = ConsumerId::Webhook(webhook.id);
-        let state = self.context.store.open_consumer(&id, Start::Head).await?;
-        if let Some(running) = self.webhooks.get_mut(&webhook.id)
-            && running.generation == state.generation
-        {
-            if running.webhook != webhook
-                && let Err(error) = running.consumer.update(&webhook)
-            {
-                tracing::error!(webhook.id = %webhook.id, %error, "a stored webhook is wrong; its old target stays");
-            }
-            running.webhook = webhook;
-            return Ok(());
-        }
-        self.retire(webhook.id).await;
-        let clock = Arc::clone(&self.context.clock);
-        let consumer = match WebhookConsumer::new(&webhook, self.transport.clone(), clock) {
-            Ok(consumer) => Arc::new(consumer),
-            Err(error) => {
-                tracing::error!(webhook.id = %webhook.id, %error, "a stored webhook is wrong; nothing is sent to it");
-                return Ok(());
-            }
+    fn start(
+        &mut self,
+        consumer: Arc<dyn Consumer>,
+        state: ConsumerState,
+        limits: Limits,
+        webhook: Option<Serving>,
+    ) {
+        let id = consumer.id();
+        let context = Context {
+            limits,
+            ..self.context.clone()
         };
-        let generation = state.generation;
-        let target: Arc<dyn Consumer> = Arc::<WebhookConsumer>::clone(&consumer);
-        let driver = Driver::new(self.context.clone(), target, state);
-        let end = self.end();
-        let retired = end.retired.clone();
-        let task = spawn(driver.run(end));
+        let (driver, window) = Driver::new(context, consumer, state);
+        let end = End {
+            stop: self.stop.child_token(),
+            retired: CancellationToken::new(),
+        };
         let running = Running {
-            consumer,
+            stop: end.stop.clone(),
+            retired: end.retired.clone(),
+            task: spawn(driver.run(end)),
             webhook,
-            generation,
-            retired,
-            task,
         };
-        self.webhooks.insert(running.webhook.id, running);
-        Ok(())
+        self.windows.put(id.clone(), window);
+        self.running.insert(id, running);
     }
 
-    /// Ends the driver of a webhook. Nothing is sent to it any more once this returns.
-    async fn retire(&mut self, id: WebhookId) {
-        if let Some(running) = self.webhooks.remove(&id) {
+    /// Ends a driver. Nothing is sent by it any more once this returns.
+    async fn retire(&mut self, id: &ConsumerId) {
+        self.windows.remove(id);
+        if let Some(running) = self.running.remove(id) {
             running.retired.cancel();
             wait_for(running.task).await;
         }
     }
 
-    /// The end of one more driver: with all others, or alone.
-    fn end(&self) -> End {
-        End {
-            stop: self.stop.clone(),
-            retired: CancellationToken::new(),
+    /// Ends a driver in order, so that nothing is sent twice when it goes on.
+    async fn pause(&mut self, id: &ConsumerId) {
+        self.windows.remove(id);
+        if let Some(running) = self.running.remove(id) {
+            running.stop.cancel();
+            wait_for(running.task).await;
         }
+    }
+
+    /// A driver has ended; answers with the generation of its webhook.
+    fn forget(&mut self, id: &ConsumerId) -> Option<u64> {
+        self.windows.remove(id);
+        let serving = self.running.remove(id)?.webhook;
+        serving.map(|serving| serving.generation)
     }
 
     async fn end_all(self) {
         self.stop.cancel();
-        let webhooks = self.webhooks.into_values().map(|running| running.task);
-        for task in self.replies.into_iter().chain(webhooks) {
-            wait_for(task).await;
+        for running in self.running.into_values() {
+            wait_for(running.task).await;
         }
     }
 }
@@ -233,16 +264,14 @@ async fn wait_for(task: JoinHandle<Exit>) {
     }
 }
 
-/// Resolves when a driver has ended: with its webhook, if it served one, and how; no exit is a panic.
-async fn ended(
-    replies: &mut [JoinHandle<Exit>],
-    webhooks: &mut HashMap<WebhookId, Running>,
-) -> (Option<WebhookId>, Option<Exit>) {
-    let webhooks = webhooks.iter_mut();
-    let webhooks = webhooks.map(|(id, running)| (Some(*id), &mut running.task));
-    let tasks = replies.iter_mut().map(|task| (None, task)).chain(webhooks);
-    let tasks: Vec<_> = tasks
-        .map(|(id, task)| task.map(move |exit| (id, exit.ok())))
+/// Resolves when a driver has ended: which, and how; no exit is a panic.
+async fn ended(running: &mut HashMap<ConsumerId, Running>) -> (ConsumerId, Option<Exit>) {
+    let tasks: Vec<_> = running
+        .iter_mut()
+        .map(|(id, running)| {
+            let id = id.clone();
+            (&mut running.task).map(move |exit| (id, exit.ok()))
+        })
         .collect();
     if tasks.is_empty() {
         return std::future::pending().await;

@@ -8,7 +8,43 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, HeaderName, HeaderValue, header::InvalidHeaderValue};
 use sha2::Sha256;
+
+pub(crate) const AIRY_SIGNATURE: HeaderName = HeaderName::from_static("x-airy-content-signature");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The headers that sign a delivery. `timestamp` is that of the attempt, in seconds since 1970.
+/// `secrets` are the one in force, and those before it that still count: the Standard Webhooks header
+/// holds a signature by each, Airy's has room for one.
+///
+/// # Errors
+/// When `id` is not text that a header can hold.
+pub fn headers(
+    secrets: &[&str],
+    id: &str,
+    timestamp: i64,
+    body: &[u8],
+) -> Result<HeaderMap, InvalidHeaderValue> {
+    let signatures: Vec<_> = secrets
+        .iter()
+        .map(|secret| standard(secret, id, timestamp, body))
+        .collect();
+    let mut signed = vec![
+        (WEBHOOK_ID, id.to_owned()),
+        (WEBHOOK_TIMESTAMP, timestamp.to_string()),
+        (WEBHOOK_SIGNATURE, signatures.join(" ")),
+    ];
+    if let Some(secret) = secrets.first() {
+        signed.push((AIRY_SIGNATURE, airy(secret, body)));
+    }
+    signed
+        .into_iter()
+        .map(|(name, value)| Ok((name, HeaderValue::try_from(value)?)))
+        .collect()
+}
 
 /// `webhook-signature` of a delivery: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
 ///

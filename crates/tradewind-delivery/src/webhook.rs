@@ -1,19 +1,25 @@
 //! What a delivery to a webhook is: which entries, which body, which headers.
 
-use std::sync::{Arc, RwLock};
+use std::{
+    iter,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use async_trait::async_trait;
-
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde::Serialize;
-use tradewind_model::{Clock, EntryKind, LogEntry, MessageId, Webhook, WireTime};
-use tradewind_store::ConsumerId;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tradewind_model::{
+    Channel, Clock, Content, Conversation, DeliveryState, EntryKind, EventType, LogEntry, Message,
+    MessageId, Random, Sender, SenderType, Sequence, Source, Subject, Timestamp, Webhook,
+    WebhookId,
+};
+use tradewind_store::{ConsumerId, Wanted};
 use url::Url;
 
 use crate::{
-    attempt::{Consumer, Failure, FailureClass, Outcome},
+    attempt::{Consumer, Failure, FailureClass, Outcome, Report},
+    event::{self, Event},
     sign,
-    transport::{Reply, Transport},
+    transport::{Exchange, Reply, Transport},
 };
 
 /// Headers a webhook may set.
@@ -22,10 +28,6 @@ pub const HEADERS_MAX: usize = 50;
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 
 const USER_AGENT: &str = concat!("Tradewind/", env!("CARGO_PKG_VERSION"));
-const AIRY_SIGNATURE: HeaderName = HeaderName::from_static("x-airy-content-signature");
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Headers that belong to the connection or to us.
 const RESERVED: [HeaderName; 12] = [
@@ -40,26 +42,8 @@ const RESERVED: [HeaderName; 12] = [
     header::ACCEPT_ENCODING,
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("keep-alive"),
-    AIRY_SIGNATURE,
+    sign::AIRY_SIGNATURE,
 ];
-
-/// The body of an event: exactly these keys in this order.
-#[derive(Debug, Serialize)]
-struct EventBody<'a> {
-    conversation_id: tradewind_model::ConversationId,
-    id: MessageId,
-    sender: EventSender<'a>,
-    source: String,
-    sent_at: WireTime,
-    text: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct EventSender<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
 
 /// Why headers cannot be sent with every delivery. Fits after "headers: ".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +58,21 @@ pub enum HeaderError {
     Repeated(String),
     #[error("at most {HEADERS_MAX} headers of {HEADER_BYTES_MAX} bytes together")]
     TooMany,
+}
+
+/// The headers that every delivery has besides those that sign it. A webhook may set its own instead.
+pub fn common_headers() -> HeaderMap {
+    HeaderMap::from_iter([
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
+        (
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        ),
+    ])
 }
 
 /// Checks the headers that a webhook sets for its deliveries.
@@ -107,17 +106,20 @@ pub fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, HeaderEr
 /// A webhook as a consumer of the log.
 #[derive(Debug)]
 pub struct WebhookConsumer {
-    id: ConsumerId,
+    id: WebhookId,
     target: RwLock<Arc<Target>>,
     transport: Transport,
     clock: Arc<dyn Clock>,
 }
 
-/// Where deliveries go now. Replaced as a whole when the webhook is updated.
+/// What is sent, and where it goes now. Replaced as a whole when the webhook is updated.
 struct Target {
     url: Url,
     headers: HeaderMap,
     secret: String,
+    old_secret: Option<(String, Timestamp)>,
+    events: Vec<EventType>,
+    wanted: Wanted,
 }
 
 impl std::fmt::Debug for Target {
@@ -139,22 +141,25 @@ pub enum TargetError {
 
 impl Target {
     fn new(webhook: &Webhook) -> Result<Self, TargetError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
+        let mut headers = common_headers();
         headers.extend(parse_headers(&webhook.headers)?);
+        let old_secret = webhook.old_secret.as_ref();
         Ok(Self {
             url: webhook.url.parse()?,
             headers,
             secret: webhook.api_secret.to_string(),
+            old_secret: old_secret.map(|old| (old.secret.to_string(), old.until)),
+            events: webhook.events.clone(),
+            wanted: event::wanted(webhook),
         })
+    }
+
+    /// Those that sign at `now`, the one in force first.
+    fn secrets(&self, now: Timestamp) -> Vec<&str> {
+        let old = self.old_secret.as_ref().filter(|(_, until)| now < *until);
+        iter::once(self.secret.as_str())
+            .chain(old.map(|(secret, _)| secret.as_str()))
+            .collect()
     }
 }
 
@@ -165,100 +170,155 @@ impl WebhookConsumer {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TargetError> {
         Ok(Self {
-            id: ConsumerId::Webhook(webhook.id),
+            id: webhook.id,
             target: RwLock::new(Arc::new(Target::new(webhook)?)),
             transport,
             clock,
         })
     }
 
-    /// The next attempt uses the url and headers of `webhook`.
+    /// The next attempt uses what `webhook` says.
     pub fn update(&self, webhook: &Webhook) -> Result<(), TargetError> {
         let target = Arc::new(Target::new(webhook)?);
-        *self
-            .target
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = target;
+        *self.target.write().unwrap_or_else(PoisonError::into_inner) = target;
         Ok(())
     }
 
     fn target(&self) -> Arc<Target> {
-        Arc::clone(
-            &self
-                .target
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+        Arc::clone(&self.target.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends an event about nothing, once, whatever became of others.
+    pub async fn test(&self, random: &dyn Random) -> Report {
+        let target = self.target();
+        let entry = test_entry(&*self.clock, random, &target.wanted);
+        self.send_all(&target, &entry).await
+    }
+
+    /// Sends each event that the entry is, until one fails.
+    async fn send_all(&self, target: &Arc<Target>, entry: &LogEntry) -> Report {
+        let events = match event::render(entry, &target.events) {
+            Ok(events) => events,
+            Err(error) => return internal(error.to_string()),
+        };
+        let mut last = Report::from(Outcome::Delivered { status: None });
+        for event in events {
+            last = self.send(target, event).await;
+            if matches!(last.outcome, Outcome::Failed(_)) {
+                break;
+            }
+        }
+        last
     }
 
     /// Signs and posts; signed afresh each time, so that the timestamp is that of the attempt.
-    async fn post(&self, entry: &LogEntry) -> Result<Reply, Failure> {
-        let target = self.target();
-        let body = render(entry)
-            .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
+    async fn send(&self, target: &Arc<Target>, event: Event) -> Report {
         let now = self.clock.now();
-        let id = entry.message.id.to_string();
-        let standard = sign::standard(&target.secret, &id, now.as_second(), &body);
+        let secrets = target.secrets(now);
+        let signed = match sign::headers(&secrets, &event.id, now.as_second(), &event.body) {
+            Ok(signed) => signed,
+            Err(error) => return internal(error.to_string()),
+        };
         let mut headers = target.headers.clone();
-        for (name, value) in [
-            (WEBHOOK_ID, id),
-            (WEBHOOK_TIMESTAMP, now.as_second().to_string()),
-            (WEBHOOK_SIGNATURE, standard),
-            (AIRY_SIGNATURE, sign::airy(&target.secret, &body)),
-        ] {
-            let value = HeaderValue::try_from(value)
-                .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
-            headers.insert(name, value);
+        headers.extend(signed);
+        let Exchange { result, trace } = self
+            .transport
+            .post(target.url.clone(), headers, event.body.into(), now)
+            .await;
+        let outcome = match result {
+            Err(failure) => Outcome::Failed(failure),
+            Ok(reply) => self.judge(target, &reply),
+        };
+        Report { outcome, trace }
+    }
+
+    fn judge(&self, target: &Arc<Target>, reply: &Reply) -> Outcome {
+        let status = Some(reply.status.as_u16());
+        if reply.status.is_success() {
+            return Outcome::Delivered { status };
         }
-        self.transport
-            .post(target.url.clone(), headers, body.into(), now)
-            .await
+        let detail = reply.describe();
+        // What an endpoint says that is another one meanwhile is not for the webhook as it is now.
+        let is_current = Arc::ptr_eq(target, &self.target());
+        Outcome::Failed(Failure {
+            status,
+            retry_after: reply.retry_after,
+            gone: reply.status == StatusCode::GONE && is_current,
+            ..Failure::new(FailureClass::Status, detail)
+        })
     }
 }
 
-/// The body of the event. The same entry always gives the same bytes.
-fn render(entry: &LogEntry) -> Result<Vec<u8>, serde_json::Error> {
-    let message = &entry.message;
-    serde_json::to_vec(&EventBody {
-        conversation_id: message.conversation_id,
-        id: message.id,
-        sender: EventSender {
-            id: &message.sender.id,
-            kind: message.sender.kind.name(),
+fn internal(detail: String) -> Report {
+    Outcome::Failed(Failure::new(FailureClass::Internal, detail)).into()
+}
+
+/// An entry that is in no log, of the first kind that is wanted.
+fn test_entry(clock: &dyn Clock, random: &dyn Random, wanted: &Wanted) -> LogEntry {
+    let Ok(source) = Source::parse("test") else {
+        unreachable!("the name follows the rules of names");
+    };
+    let channel = Channel {
+        id: Channel::id_of(&source, "test"),
+        source: source.clone(),
+        source_channel_id: "test".to_owned(),
+        name: Some("Test".to_owned()),
+        image_url: None,
+        token: None,
+        connected: true,
+    };
+    let now = clock.now();
+    let message = Message {
+        id: MessageId::fresh(clock, random),
+        conversation_id: Conversation::id_of(channel.id, "test"),
+        channel_id: channel.id,
+        source,
+        contact_source_id: "test".to_owned(),
+        position: 1,
+        sender: Sender {
+            id: "test".to_owned(),
+            kind: SenderType::SourceContact,
         },
-        source: message.source.event_name(),
-        sent_at: WireTime(message.sent_at),
-        text: &message.content.text,
-    })
+        content: Content {
+            text: "This is a test by webhooks.test; no contact wrote it.".to_owned(),
+        },
+        state: DeliveryState::Delivered,
+        sent_at: now,
+    };
+    let first = wanted.kinds.first().copied();
+    let kind = first.unwrap_or(EntryKind::Received);
+    let subject = match kind {
+        EntryKind::ChannelConnected | EntryKind::ChannelDisconnected => Subject::Channel(channel),
+        _ => Subject::Message {
+            message,
+            conversation_created_at: now,
+        },
+    };
+    LogEntry {
+        sequence: Sequence::START,
+        position: 1,
+        kind,
+        at: now,
+        subject,
+    }
 }
 
 #[async_trait]
 impl Consumer for WebhookConsumer {
     fn id(&self) -> ConsumerId {
-        self.id.clone()
+        ConsumerId::Webhook(self.id)
     }
 
-    /// Messages in both directions: what a contact wrote, and what a source has taken of ours.
+    fn webhook(&self) -> Option<WebhookId> {
+        Some(self.id)
+    }
+
     fn wants(&self, entry: &LogEntry) -> bool {
-        matches!(entry.kind, EntryKind::Received | EntryKind::Sent)
+        self.target().wanted.contains(entry)
     }
 
-    async fn attempt(&self, entry: &LogEntry) -> Outcome {
-        let reply = match self.post(entry).await {
-            Ok(reply) => reply,
-            Err(failure) => return Outcome::Failed(failure),
-        };
-        let status = Some(reply.status.as_u16());
-        if reply.status.is_success() {
-            return Outcome::Delivered { status };
-        }
-        let detail = format!("the endpoint answered {}", reply.status);
-        let failure = Failure::new(FailureClass::Status, detail);
-        Outcome::Failed(Failure {
-            status,
-            retry_after: reply.retry_after,
-            ..failure
-        })
+    async fn attempt(&self, entry: &LogEntry) -> Report {
+        self.send_all(&self.target(), entry).await
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tradewind_delivery::attempt::{Consumer, Failure, FailureClass, Outcome};
-use tradewind_model::{DeliveryState, EntryKind, LogEntry};
+use tradewind_delivery::attempt::{Consumer, Failure, FailureClass, Outcome, Report};
+use tradewind_model::{DeliveryState, EntryKind, LogEntry, Message, MessageId};
 use tradewind_store::{ConsumerId, Settlement, Store};
 
 use crate::{Provider, SendError};
@@ -19,14 +19,36 @@ impl Replies {
         Self { provider, store }
     }
 
-    async fn settle(&self, entry: &LogEntry, settlement: Settlement) -> Outcome {
-        match self.store.settle(entry.message.id, settlement).await {
+    async fn settle(&self, id: MessageId, settlement: Settlement) -> Outcome {
+        match self.store.settle(id, settlement).await {
             Ok(_) => Outcome::Delivered { status: None },
             Err(error) => Outcome::Failed(Failure::new(
                 FailureClass::Internal,
                 format!("the source has the message, but it could not be recorded: {error}"),
             )),
         }
+    }
+
+    async fn send(&self, message: &Message) -> Outcome {
+        if message.state != DeliveryState::Pending {
+            // Settled before a restart that lost only the cursor.
+            return Outcome::Delivered { status: None };
+        }
+        match self.provider.send(message).await {
+            Ok(()) => self.settle(message.id, Settlement::Sent).await,
+            Err(SendError::Final { reason }) => {
+                self.settle(message.id, Settlement::Failed { reason }).await
+            }
+            Err(SendError::Retry(failure)) => Outcome::Failed(failure),
+        }
+    }
+
+    /// The message that an entry asks to send, if it is this source's.
+    fn asked<'a>(&self, entry: &'a LogEntry) -> Option<&'a Message> {
+        let asks = entry.kind == EntryKind::SendRequested;
+        entry
+            .message()
+            .filter(|message| asks && message.source == self.provider.source())
     }
 }
 
@@ -37,20 +59,13 @@ impl Consumer for Replies {
     }
 
     fn wants(&self, entry: &LogEntry) -> bool {
-        entry.kind == EntryKind::SendRequested && entry.message.source == self.provider.source()
+        self.asked(entry).is_some()
     }
 
-    async fn attempt(&self, entry: &LogEntry) -> Outcome {
-        if entry.message.state != DeliveryState::Pending {
-            // Settled before a restart that lost only the cursor.
-            return Outcome::Delivered { status: None };
-        }
-        match self.provider.send(&entry.message).await {
-            Ok(()) => self.settle(entry, Settlement::Sent).await,
-            Err(SendError::Final { reason }) => {
-                self.settle(entry, Settlement::Failed { reason }).await
-            }
-            Err(SendError::Retry(failure)) => Outcome::Failed(failure),
+    async fn attempt(&self, entry: &LogEntry) -> Report {
+        match self.asked(entry) {
+            Some(message) => self.send(message).await.into(),
+            None => Outcome::Delivered { status: None }.into(),
         }
     }
 }

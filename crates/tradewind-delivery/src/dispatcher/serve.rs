@@ -1,0 +1,138 @@
+//! Which drivers there are to be.
+
+use std::{collections::HashSet, sync::Arc};
+
+use tradewind_model::{Webhook, WebhookId, WebhookStatus};
+use tradewind_store::{ConsumerId, Replay, Start, StoreError};
+
+use super::{Dispatcher, REPLAYS_MAX, Serving, WEBHOOKS_MAX};
+use crate::{lanes::Limits, replay::ReplayConsumer, view::Ask, webhook::WebhookConsumer};
+
+/// Of the attempts that a webhook may have at once, the share that a replay gets beside it.
+const REPLAY_SHARE: usize = 4;
+
+impl Dispatcher {
+    /// Makes the running drivers those that the store asks for.
+    pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
+        for (webhook, generation) in self.context.store.list_webhooks(WEBHOOKS_MAX).await? {
+            let id = ConsumerId::Webhook(webhook.id);
+            match webhook.status {
+                WebhookStatus::Unsubscribed => self.retire(&id).await,
+                WebhookStatus::Subscribed if webhook.paused => self.pause(&id).await,
+                WebhookStatus::Subscribed => self.serve(webhook, generation).await?,
+            }
+        }
+        self.refresh_replays().await
+    }
+
+    async fn serve(&mut self, webhook: Webhook, generation: u64) -> Result<(), StoreError> {
+        let id = ConsumerId::Webhook(webhook.id);
+        if let Some(running) = self.running.get_mut(&id)
+            && let Some(serving) = &mut running.webhook
+            && serving.generation == generation
+        {
+            let is_moved = serving.webhook.url != webhook.url;
+            serving.follow(webhook);
+            if is_moved {
+                self.tell_of_move(&id).await;
+            }
+            return Ok(());
+        }
+        self.retire(&id).await;
+        let clock = Arc::clone(&self.context.clock);
+        let consumer = match WebhookConsumer::new(&webhook, self.transport.clone(), clock) {
+            Ok(consumer) => Arc::new(consumer),
+            Err(error) => {
+                tracing::error!(webhook.id = %webhook.id, %error, "a stored webhook is wrong; nothing is sent to it");
+                return Ok(());
+            }
+        };
+        let state = self.context.store.open_consumer(&id, Start::Head).await?;
+        let serving = Serving {
+            consumer: Arc::clone(&consumer),
+            webhook,
+            generation: state.generation,
+        };
+        self.start(consumer, state, self.context.limits, Some(serving));
+        Ok(())
+    }
+
+    /// A driver that has just ended need not be told.
+    async fn tell_of_move(&self, id: &ConsumerId) {
+        if let Some(window) = self.windows.find(id) {
+            let _ = window.asks.send(Ask::EndpointChanged).await;
+        }
+    }
+
+    /// Replays run while their webhook does.
+    async fn refresh_replays(&mut self) -> Result<(), StoreError> {
+        let replays = self.context.store.list_replays(REPLAYS_MAX).await?;
+        let asked: HashSet<_> = replays
+            .iter()
+            .map(|replay| ConsumerId::Replay(replay.id))
+            .collect();
+        let ended = |id: &&ConsumerId| matches!(id, ConsumerId::Replay(_)) && !asked.contains(id);
+        let ended: Vec<_> = self.running.keys().filter(ended).cloned().collect();
+        for id in ended {
+            self.retire(&id).await;
+        }
+        for replay in replays {
+            let id = ConsumerId::Replay(replay.id);
+            match self.consumer_of(replay.webhook) {
+                None => self.pause(&id).await,
+                Some(consumer) if !self.running.contains_key(&id) => {
+                    self.start_replay(replay, consumer).await?;
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn consumer_of(&self, webhook: WebhookId) -> Option<Arc<WebhookConsumer>> {
+        let running = self.running.get(&ConsumerId::Webhook(webhook))?;
+        let serving = running.webhook.as_ref()?;
+        Some(Arc::clone(&serving.consumer))
+    }
+
+    async fn start_replay(
+        &mut self,
+        replay: Replay,
+        webhook: Arc<WebhookConsumer>,
+    ) -> Result<(), StoreError> {
+        let store = &self.context.store;
+        let failed = if replay.range.failed {
+            let failed = store.set_aside_by(replay.webhook, replay.created_at);
+            Some(failed.await?.into_iter().collect())
+        } else {
+            None
+        };
+        let id = ConsumerId::Replay(replay.id);
+        let state = match store.open_consumer(&id, Start::Head).await {
+            // It ended meanwhile.
+            Err(StoreError::NotFound) => return Ok(()),
+            state => state?,
+        };
+        let limits = Limits {
+            in_flight_max: (self.context.limits.in_flight_max / REPLAY_SHARE).max(1),
+            loop_max: 0,
+            tells_delivered: true,
+            ..self.context.limits
+        };
+        let consumer = Arc::new(ReplayConsumer::new(replay, webhook, failed));
+        self.start(consumer, state, limits, None);
+        Ok(())
+    }
+}
+
+impl Serving {
+    /// The next attempt uses what the store says now.
+    fn follow(&mut self, webhook: Webhook) {
+        if self.webhook != webhook
+            && let Err(error) = self.consumer.update(&webhook)
+        {
+            tracing::error!(webhook.id = %webhook.id, %error, "a stored webhook is wrong; its old target stays");
+        }
+        self.webhook = webhook;
+    }
+}

@@ -1,0 +1,126 @@
+//! What a driver starts: attempts, reads, saves.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tradewind_model::{ConversationId, LogEntry, Sequence};
+use tradewind_store::crash;
+
+use super::{Driver, Ended, LogRead, READ_MAX, READ_WEIGHT_MAX, SAVE_EVERY, sleep_until};
+use crate::{
+    attempt::Attempt,
+    lanes::{Action, Limits},
+    view::Next,
+};
+
+impl Driver {
+    /// Starts all that can be started now.
+    pub(super) fn start_work(&mut self, head: Sequence) {
+        for action in self.lanes.step(self.now()) {
+            match action {
+                Action::Attempt { entry, number } => self.start_attempt(entry, number),
+                Action::ReadLane {
+                    conversation,
+                    from,
+                    to,
+                } => {
+                    self.start_lane_read(conversation, from, to);
+                }
+                Action::TellLoop {
+                    conversation,
+                    until,
+                } => {
+                    tracing::warn!(consumer = %self.consumer.id(), conversation.id = %conversation, %until, "our own messages answer each other without end; the conversation's events wait until then, or until its contact writes");
+                }
+            }
+        }
+        let paused = self.store_pause.is_some_and(|until| until > Instant::now());
+        if paused {
+            return;
+        }
+        self.store_pause = None;
+        let wanted = match self.log_read {
+            LogRead::UnderWay => false,
+            LogRead::Ended { more } => more || head > self.looked_at,
+        };
+        let ended = self
+            .consumer
+            .end()
+            .is_some_and(|end| self.lanes.read_to() >= end);
+        if wanted && !ended && self.lanes.room() > 0 {
+            self.looked_at = head;
+            self.start_log_read();
+        }
+        if !self.saving && (self.unsaved.is_some() || self.lanes.has_changes()) {
+            let at = *self
+                .save_at
+                .get_or_insert_with(|| Instant::now() + SAVE_EVERY);
+            if at <= Instant::now() || self.lanes.must_save_now() {
+                self.start_save();
+            }
+        }
+    }
+
+    fn start_attempt(&mut self, entry: Arc<LogEntry>, number: u32) {
+        let consumer = Arc::clone(&self.consumer);
+        let at = self.context.clock.now();
+        self.under_way.push(Box::pin(async move {
+            let started = Instant::now();
+            let report = consumer.attempt(&entry).await;
+            Ended::Attempt(Box::new(Attempt {
+                consumer: consumer.id(),
+                sequence: entry.sequence,
+                message_id: entry.message().map(|message| message.id),
+                conversation_id: entry.lane(),
+                number,
+                at,
+                duration: started.elapsed(),
+                outcome: report.outcome,
+                trace: report.trace,
+                next: Next::Nothing,
+            }))
+        }));
+    }
+
+    fn start_lane_read(&mut self, conversation: ConversationId, from: Sequence, to: Sequence) {
+        let store = Arc::clone(&self.context.store);
+        let pause = self.store_pause;
+        let Limits {
+            lane_entries_max: limit,
+            lane_weight_max: weight_max,
+            ..
+        } = self.context.limits;
+        self.under_way.push(Box::pin(async move {
+            if pause.is_some() {
+                sleep_until(pause).await;
+            }
+            let page = store.read_lane(conversation, from, to, limit, weight_max);
+            let page = page.await;
+            Ended::LaneRead(conversation, page)
+        }));
+    }
+
+    fn start_log_read(&mut self) {
+        self.log_read = LogRead::UnderWay;
+        let store = Arc::clone(&self.context.store);
+        let after = self.lanes.read_to();
+        let limit = self.lanes.room().min(READ_MAX);
+        self.under_way.push(Box::pin(async move {
+            Ended::LogRead(store.read_log(after, limit, READ_WEIGHT_MAX).await)
+        }));
+    }
+
+    fn start_save(&mut self) {
+        let Some(progress) = self.next_progress() else {
+            return;
+        };
+        self.saving = true;
+        self.save_at = None;
+        let store = Arc::clone(&self.context.store);
+        self.under_way.push(Box::pin(async move {
+            crash::point("before_save");
+            let saved = store.save_progress(progress.clone()).await;
+            Ended::Saved(progress, saved)
+        }));
+    }
+}

@@ -1,0 +1,274 @@
+//! What an event is: which entries of the log are one, under which id, and its body.
+//!
+//! Whoever gets events, pushed or pulled, gets these bytes. There are two forms: the flat event of a
+//! message, and typed events, of which one entry can be several.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tradewind_model::{
+    Channel, ChannelId, ConversationId, EntryKind, EventType, LogEntry, Message, MessageId,
+    Subject, Timestamp, Webhook, WireTime,
+};
+use tradewind_store::Wanted;
+
+/// An event as it is sent. The same entry always gives the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What a receiver knows it by: the same on every attempt.
+    pub id: String,
+    pub body: Vec<u8>,
+}
+
+/// The body of a flat event: exactly these keys in this order.
+#[derive(Debug, Serialize)]
+pub struct EventBody<'a> {
+    conversation_id: ConversationId,
+    id: MessageId,
+    sender: EventSender<'a>,
+    source: String,
+    sent_at: WireTime,
+    text: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct EventSender<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl<'a> EventBody<'a> {
+    pub fn new(message: &'a Message) -> Self {
+        Self {
+            conversation_id: message.conversation_id,
+            id: message.id,
+            sender: EventSender {
+                id: &message.sender.id,
+                kind: message.sender.kind.name(),
+            },
+            source: message.source.event_name(),
+            sent_at: WireTime(message.sent_at),
+            text: &message.content.text,
+        }
+    }
+}
+
+/// The message of which the entry is a flat event: messages in both directions are, what a contact
+/// wrote and what a source has taken of ours.
+pub fn flat(entry: &LogEntry) -> Option<&Message> {
+    let is_event = matches!(entry.kind, EntryKind::Received | EntryKind::Sent);
+    entry.message().filter(|_| is_event)
+}
+
+/// Which entries a webhook is sent.
+pub fn wanted(webhook: &Webhook) -> Wanted {
+    let kinds = [
+        EntryKind::Received,
+        EntryKind::SendRequested,
+        EntryKind::Sent,
+        EntryKind::SendFailed,
+        EntryKind::ChannelConnected,
+        EntryKind::ChannelDisconnected,
+    ];
+    let is_wanted = |kind: &EntryKind| {
+        if webhook.events.is_empty() {
+            matches!(kind, EntryKind::Received | EntryKind::Sent)
+        } else {
+            types_of(*kind)
+                .iter()
+                .any(|kind| webhook.events.contains(kind))
+        }
+    };
+    Wanted {
+        kinds: kinds.into_iter().filter(is_wanted).collect(),
+        senders: webhook.senders.clone(),
+    }
+}
+
+/// The typed events that an entry is.
+fn types_of(kind: EntryKind) -> &'static [EventType] {
+    match kind {
+        EntryKind::Received | EntryKind::SendRequested => {
+            &[EventType::MessageCreated, EventType::ConversationUpdated]
+        }
+        EntryKind::Sent | EntryKind::SendFailed => {
+            &[EventType::MessageUpdated, EventType::ConversationUpdated]
+        }
+        EntryKind::ChannelConnected | EntryKind::ChannelDisconnected => {
+            &[EventType::ChannelUpdated]
+        }
+    }
+}
+
+/// The events that `entry` is for who asked for these types; for none, the flat event.
+pub fn render(entry: &LogEntry, types: &[EventType]) -> Result<Vec<Event>, serde_json::Error> {
+    if types.is_empty() {
+        let event = flat(entry).map(|message| {
+            Ok(Event {
+                id: message.id.to_string(),
+                body: serde_json::to_vec(&EventBody::new(message))?,
+            })
+        });
+        return event.into_iter().collect();
+    }
+    let of_entry = types_of(entry.kind).iter();
+    of_entry
+        .filter(|kind| types.contains(kind))
+        .map(|kind| typed(entry, *kind))
+        .collect()
+}
+
+/// A typed event: exactly these keys in this order. Shapes as Airy Core has had them since 2021.
+#[derive(Serialize)]
+struct TypedBody<P> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Milliseconds since 1970.
+    timestamp: i64,
+    payload: P,
+}
+
+#[derive(Serialize)]
+struct MessagePayload<'a> {
+    conversation_id: ConversationId,
+    channel_id: ChannelId,
+    message: MessageBody<'a>,
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    id: MessageId,
+    content: Content<'a>,
+    sent_at: WireTime,
+    delivery_state: &'static str,
+    from_contact: bool,
+    source: &'a str,
+    metadata: Map<String, Value>,
+    sender: TypedSender<'a>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct TypedSender<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct ConversationPayload<'a> {
+    id: ConversationId,
+    channel_id: ChannelId,
+    created_at: WireTime,
+    metadata: Map<String, Value>,
+    last_message: MessageBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ChannelPayload<'a> {
+    id: ChannelId,
+    source: &'a str,
+    source_channel_id: &'a str,
+    connected: bool,
+    metadata: ChannelMetadata<'a>,
+}
+
+#[derive(Serialize)]
+struct ChannelMetadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_url: Option<&'a str>,
+}
+
+fn typed(entry: &LogEntry, kind: EventType) -> Result<Event, serde_json::Error> {
+    let body = match &entry.subject {
+        Subject::Channel(channel) => typed_body(entry, kind, channel_payload(channel)),
+        Subject::Message {
+            message,
+            conversation_created_at,
+        } if kind == EventType::ConversationUpdated => {
+            let payload = conversation_payload(entry, message, *conversation_created_at);
+            typed_body(entry, kind, payload)
+        }
+        Subject::Message { message, .. } => typed_body(
+            entry,
+            kind,
+            MessagePayload {
+                conversation_id: message.conversation_id,
+                channel_id: message.channel_id,
+                message: message_body(entry, message),
+            },
+        ),
+    };
+    // One entry can be several events, and one message several entries: so neither's id will do.
+    let name = format!("{} {}", kind.name(), entry.sequence);
+    Ok(Event {
+        id: MessageId::derived(&entry.lane().to_string(), &name).to_string(),
+        body: body?,
+    })
+}
+
+fn typed_body(
+    entry: &LogEntry,
+    kind: EventType,
+    payload: impl Serialize,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&TypedBody {
+        kind: kind.name(),
+        timestamp: entry.at.as_millisecond(),
+        payload,
+    })
+}
+
+/// The message as it was when the entry was written.
+fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
+    let delivery_state = match entry.kind {
+        EntryKind::SendRequested => "pending",
+        EntryKind::SendFailed => "failed",
+        _ => "delivered",
+    };
+    MessageBody {
+        id: message.id,
+        content: Content {
+            text: &message.content.text,
+        },
+        sent_at: WireTime(message.sent_at),
+        delivery_state,
+        from_contact: message.sender.kind == tradewind_model::SenderType::SourceContact,
+        source: message.source.name(),
+        metadata: Map::new(),
+        sender: TypedSender {
+            id: &message.sender.id,
+        },
+    }
+}
+
+fn conversation_payload<'a>(
+    entry: &LogEntry,
+    message: &'a Message,
+    created_at: Timestamp,
+) -> ConversationPayload<'a> {
+    ConversationPayload {
+        id: message.conversation_id,
+        channel_id: message.channel_id,
+        created_at: WireTime(created_at),
+        metadata: Map::new(),
+        last_message: message_body(entry, message),
+    }
+}
+
+fn channel_payload(channel: &Channel) -> ChannelPayload<'_> {
+    ChannelPayload {
+        id: channel.id,
+        source: channel.source.name(),
+        source_channel_id: &channel.source_channel_id,
+        connected: channel.connected,
+        metadata: ChannelMetadata {
+            name: channel.name.as_deref(),
+            image_url: channel.image_url.as_deref(),
+        },
+    }
+}
