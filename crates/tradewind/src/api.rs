@@ -8,8 +8,9 @@ mod channels;
 mod chat_plugin;
 mod conversations;
 pub(crate) mod error;
+mod events;
 mod extract;
-mod health;
+pub(crate) mod health;
 mod idempotency;
 mod messages;
 mod page;
@@ -26,6 +27,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(channels::router())
         .merge(chat_plugin::router())
         .merge(conversations::router())
+        .merge(events::router())
         .merge(health::router())
         .merge(messages::router())
         .merge(webhooks::router())

@@ -1,17 +1,14 @@
 //! What handlers work with: the ready components, built once when the program starts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit},
-    time::Instant,
-};
-use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard};
+use tokio::sync::OwnedSemaphorePermit;
+use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard, transport::Transport};
 use tradewind_model::{Clock, Random, Source};
 use tradewind_sources::{Provider, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
-use crate::{lifecycle::Tasks, live::hub::Hub, token::FixedToken};
+use crate::{api::health::LastLook, lifecycle::Tasks, live::hub::Hub, token::FixedToken};
 
 /// A connection's place among those that may be open at once. Whoever takes the connection over keeps it.
 #[derive(Clone)]
@@ -30,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) tasks: Tasks,
     pub(crate) dispatcher: DispatcherHandle,
     pub(crate) guard: Guard,
+    pub(crate) transport: Transport,
     pub(crate) hub: Hub,
     pub(crate) providers: Vec<Arc<dyn Provider>>,
     pub(crate) session_tokens: SessionTokens,
@@ -39,8 +37,9 @@ pub(crate) struct Parts {
     pub(crate) body_bytes_max: usize,
     /// Longest text of a message, in bytes.
     pub(crate) text_bytes_max: usize,
-    /// When the store was last seen to accept a write for `GET /health`.
-    pub(crate) well_at: Mutex<Option<Instant>>,
+    /// Longest time of one request.
+    pub(crate) request_max: Duration,
+    pub(crate) last_look: LastLook,
 }
 
 impl App {

@@ -1,8 +1,12 @@
 //! The command line: one module a command.
 
+mod client;
 mod demo;
+mod event;
+mod listen;
 mod output;
 mod serve;
+mod tail;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -50,6 +54,25 @@ enum Command {
     /// The bot uses the public API only: it subscribes by webhooks.subscribe, is called over HTTP,
     /// checks the signature and answers by messages.send. Each step is printed as it happens.
     Demo(DemoOptions),
+    /// Get webhook deliveries on your own machine, without a tunnel.
+    ///
+    /// Pulls events from the server and POSTs each to URL, signed and with the headers of a delivery.
+    /// The next event of a conversation goes out once the one before was answered with 2xx; what fails
+    /// is tried again after 1 s, 2 s, 5 s, and then every 5 s. The secret that signs is printed at the
+    /// start; it stays the same as long as the API token does.
+    ///
+    /// The request is made by this machine, so URL may be any address that this machine reaches:
+    /// the server's --webhook-allow has no say in it.
+    #[command(
+        after_help = "Example:\n  tradewind listen --forward http://localhost:3000/hook --state ./listen.cursor"
+    )]
+    Listen(listen::ListenOptions),
+    /// Print events as they come.
+    ///
+    /// One line an event: time, source, direction, the end of the conversation's id, text. Goes on when
+    /// the server was away. Ctrl-C ends it, and says how to go on from there.
+    #[command(after_help = "Example:\n  tradewind tail --from start --json | jq .text")]
+    Tail(tail::TailOptions),
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +150,8 @@ pub(crate) fn run() -> ExitCode {
     let ended = match cli.command {
         Command::Serve(options) => runtime.block_on(serve::run(&options.into_flags())),
         Command::Demo(options) => runtime.block_on(demo::run(&options)),
+        Command::Listen(options) => runtime.block_on(listen::run(&options)),
+        Command::Tail(options) => runtime.block_on(tail::run(&options)),
     };
     // What still blocks a thread, such as a lookup that hangs, must not keep the process.
     runtime.shutdown_background();

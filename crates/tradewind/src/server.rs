@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
@@ -29,6 +29,7 @@ use tradewind_sources::{Provider, Replies, chat_plugin};
 use tradewind_store::{SqliteStore, Store};
 
 use crate::{
+    api::health::LastLook,
     app::{App, ConnectionPermit, Parts},
     lifecycle::Tasks,
     live::hub::Hub,
@@ -97,13 +98,19 @@ impl Server {
             limits: settings.limits(),
             observer,
         };
-        let dispatcher = start_deliveries(settings, &guard, &providers, context, &tasks)?;
+        let limits = TransportLimits {
+            deadline: settings.attempt_deadline(),
+            ..TransportLimits::default()
+        };
+        let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
+        let dispatcher = start_deliveries(&transport, &providers, context, &tasks);
         let hub = Hub::default();
         let live = hub.clone().run(Arc::clone(&store), tasks.stop_token());
         tasks.spawn_service("live updates", live);
         let sweep = upkeep::run(Arc::clone(&store), settings.retention(), tasks.stop_token());
         tasks.spawn_service("upkeep", sweep);
 
+        let request_max = Duration::from_secs(settings.server.request_seconds);
         let app = App::new(Parts {
             store: Arc::clone(&store),
             clock,
@@ -111,15 +118,17 @@ impl Server {
             tasks: tasks.clone(),
             dispatcher,
             guard,
+            transport,
             hub,
             providers,
             session_tokens: chat_plugin::SessionTokens::new(key),
             fixed_token: settings.api_token.as_ref().map(token::FixedToken::new),
             body_bytes_max: settings.server.body_bytes_max,
             text_bytes_max: settings.server.text_bytes_max,
-            well_at: Mutex::default(),
+            request_max,
+            last_look: LastLook::default(),
         });
-        let router = routes::all(app, Duration::from_secs(settings.server.request_seconds));
+        let router = routes::all(app, request_max);
         let accept = accept(
             listener,
             router,
@@ -181,25 +190,19 @@ impl Server {
 
 /// Starts whoever reads the log on: the replies of each source, and the webhooks.
 fn start_deliveries(
-    settings: &Settings,
-    guard: &Guard,
+    transport: &Transport,
     providers: &[Arc<dyn Provider>],
     context: Context,
     tasks: &Tasks,
-) -> anyhow::Result<DispatcherHandle> {
-    let limits = TransportLimits {
-        deadline: settings.attempt_deadline(),
-        ..TransportLimits::default()
-    };
-    let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
+) -> DispatcherHandle {
     let replies = providers.iter().map(|provider| -> Arc<dyn Consumer> {
         let store = Arc::clone(&context.store);
         Arc::new(Replies::new(Arc::clone(provider), store))
     });
     let replies = replies.collect();
-    let (dispatcher, handle) = Dispatcher::new(context, transport, replies);
+    let (dispatcher, handle) = Dispatcher::new(context, transport.clone(), replies);
     tasks.spawn_service("deliveries", dispatcher.run(tasks.stop_token()));
-    Ok(handle)
+    handle
 }
 
 /// SIGTERM and Ctrl-C. From its making on, they no longer kill the process.
@@ -218,7 +221,7 @@ impl Signals {
     }
 
     /// Resolves at the next one.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

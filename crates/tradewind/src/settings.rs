@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tradewind_delivery::lanes::Limits;
 use tradewind_store::Retention;
 
-pub(crate) use read::log_filter;
+pub(crate) use read::{client_token, crash_point, log_filter};
 pub(crate) use value::{Listen, Net};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +58,12 @@ pub(crate) struct Delivery {
     pub(crate) window_max: usize,
     /// Conversations of one webhook that may wait for a retry before nothing new is read for it.
     pub(crate) held_max: usize,
+    /// Seconds that an event may fail, while others pass, before it is set aside.
+    pub(crate) set_aside_seconds: u64,
+    /// Retries a second, for one webhook, that may fail.
+    pub(crate) retries_per_second: u32,
+    /// Messages of our own side in a row, each an answer to the event before, that are a loop; 0: none.
+    pub(crate) loop_max: u32,
 }
 
 /// Days that things are kept; 0 is for ever.
@@ -72,6 +78,8 @@ pub(crate) struct RetentionDays {
     pub(crate) events_days: u32,
     pub(crate) messages_days: u32,
     pub(crate) idempotency_keys_days: u32,
+    /// The record of attempts.
+    pub(crate) attempts_days: u32,
 }
 
 impl Default for Settings {
@@ -107,6 +115,9 @@ impl Default for Delivery {
             in_flight_max: limits.in_flight_max,
             window_max: limits.entries_max,
             held_max: limits.held_max,
+            set_aside_seconds: limits.set_aside_after.map_or(0, |after| after.as_secs()),
+            retries_per_second: limits.retries_per_second,
+            loop_max: limits.loop_max,
         }
     }
 }
@@ -117,6 +128,7 @@ impl Default for RetentionDays {
             events_days: 30,
             messages_days: 400,
             idempotency_keys_days: 30,
+            attempts_days: 7,
         }
     }
 }
@@ -185,6 +197,21 @@ impl Settings {
         within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
         within("delivery.window_max", delivery.window_max, 128, 1_000_000)?;
         within("delivery.held_max", delivery.held_max, 1, 1_000_000)?;
+        let set_aside_seconds = delivery.set_aside_seconds;
+        within(
+            "delivery.set_aside_seconds",
+            set_aside_seconds,
+            1,
+            2_592_000,
+        )?;
+        let retries_per_second = delivery.retries_per_second;
+        within(
+            "delivery.retries_per_second",
+            retries_per_second,
+            1,
+            100_000,
+        )?;
+        within("delivery.loop_max", delivery.loop_max, 0, 1_000_000)?;
         let RetentionDays {
             events_days,
             messages_days,
@@ -210,6 +237,9 @@ impl Settings {
             in_flight_max: self.delivery.in_flight_max,
             entries_max: self.delivery.window_max,
             held_max: self.delivery.held_max,
+            set_aside_after: Some(Duration::from_secs(self.delivery.set_aside_seconds)),
+            retries_per_second: self.delivery.retries_per_second,
+            loop_max: self.delivery.loop_max,
             ..Limits::default()
         }
     }
@@ -220,6 +250,7 @@ impl Settings {
             log: days(self.retention.events_days),
             messages: days(self.retention.messages_days),
             idempotency_keys: days(self.retention.idempotency_keys_days),
+            attempts: days(self.retention.attempts_days),
         }
     }
 

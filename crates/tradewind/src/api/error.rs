@@ -48,6 +48,14 @@ pub(crate) enum ApiError {
     ConversationNotFound,
     #[error("the webhook was never subscribed; call webhooks.subscribe first")]
     WebhookNotFound,
+    #[error("there is no message with this message_id")]
+    MessageNotFound,
+    #[error("the webhook is not subscribed; subscribe it again first")]
+    WebhookUnsubscribed,
+    #[error("there are {max} webhooks already; use one of them again")]
+    TooManyWebhooks { max: usize },
+    #[error("{max} replays are under way already; try again when one has ended")]
+    TooManyReplays { max: usize },
     #[error(
         "the channel of this conversation is disconnected; connect it again by channels.connect"
     )]
@@ -102,6 +110,10 @@ impl ApiError {
             }
             Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
             Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
+            Self::MessageNotFound => (StatusCode::NOT_FOUND, "message_not_found"),
+            Self::WebhookUnsubscribed => (StatusCode::CONFLICT, "webhook_unsubscribed"),
+            Self::TooManyWebhooks { .. } => (StatusCode::CONFLICT, "too_many_webhooks"),
+            Self::TooManyReplays { .. } => (StatusCode::CONFLICT, "too_many_replays"),
             Self::ChannelDisconnected => (StatusCode::FORBIDDEN, "channel_disconnected"),
             Self::IdempotencyKeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -121,11 +133,15 @@ impl ApiError {
         }
     }
 
-    /// What only the operator is told, once, here.
+    /// What only the operator is told, once, here. What is wrong with the disk the store tells itself,
+    /// and not for each request that meets it.
     fn log(&self) {
         match self {
-            Self::Internal(error) | Self::Unavailable(Some(error)) => {
+            Self::Internal(error) => {
                 tracing::error!(error = chain(error), "a request failed");
+            }
+            Self::Unavailable(Some(error)) => {
+                tracing::debug!(error = chain(error), "a request was refused");
             }
             Self::Panicked => tracing::error!("a request panicked"),
             _ => {}

@@ -37,12 +37,7 @@ impl PageRequest {
         let Some(text) = self.cursor.as_deref().filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let plain = URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
-        let cursor = plain.as_deref().and_then(C::parse);
-        cursor.map(Some).ok_or_else(|| {
+        decode(text).map(Some).ok_or_else(|| {
             ApiError::invalid(
                 "cursor",
                 "must be a cursor that response_metadata of this list gave",
@@ -55,6 +50,17 @@ impl PageRequest {
 pub(crate) trait Cursor: Sized {
     fn render(self) -> String;
     fn parse(text: &str) -> Option<Self>;
+}
+
+/// The cursor as clients get it.
+pub(crate) fn encode(cursor: impl Cursor) -> String {
+    URL_SAFE_NO_PAD.encode(cursor.render())
+}
+
+/// The cursor that a client hands back. `None`: it is not one of this list.
+pub(crate) fn decode<C: Cursor>(text: &str) -> Option<C> {
+    let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    C::parse(&plain)
 }
 
 impl Cursor for ConversationCursor {
@@ -94,6 +100,20 @@ impl Cursor for MessageCursor {
     }
 }
 
+/// What stands beside the items of a list that only goes on.
+#[derive(Debug, Serialize)]
+pub(crate) struct NextCursor {
+    next_cursor: Option<String>,
+}
+
+impl NextCursor {
+    pub(crate) fn new<C: Cursor>(next: Option<C>) -> Self {
+        Self {
+            next_cursor: next.map(encode),
+        }
+    }
+}
+
 /// What stands beside the items. Absent cursors are `null`.
 #[derive(Debug, Serialize)]
 pub(crate) struct PageMetadata {
@@ -106,10 +126,9 @@ pub(crate) struct PageMetadata {
 
 impl PageMetadata {
     pub(crate) fn new<C: Cursor>(previous: Option<C>, next: Option<C>, total: u64) -> Self {
-        let text = |cursor: C| URL_SAFE_NO_PAD.encode(cursor.render());
         Self {
-            previous_cursor: previous.map(text),
-            next_cursor: next.map(text),
+            previous_cursor: previous.map(encode),
+            next_cursor: next.map(encode),
             filtered_total: None,
             total,
         }

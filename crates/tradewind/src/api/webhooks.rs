@@ -1,16 +1,17 @@
-//! `webhooks.*`: where events are sent.
+//! `webhooks.*`: where events are sent, and what became of them.
 
-use std::fmt;
+mod attempts;
+mod failed;
+mod replay;
+mod stats;
+mod subscription;
+mod waiting;
 
 use axum::{Json as Answer, Router, extract::State, routing::post};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
-use tradewind_delivery::{guard::LookupError, webhook};
-use tradewind_model::{Webhook, WebhookStatus};
-use uuid::Builder;
+use serde::{Deserialize, Serialize};
+use tradewind_delivery::dispatcher::WEBHOOKS_MAX;
+use tradewind_model::{Webhook, WebhookId};
+use uuid::{Builder, Uuid};
 
 use crate::{
     api::{
@@ -21,146 +22,123 @@ use crate::{
     },
     app::App,
 };
+use subscription::{SubscribeRequest, View};
+
+/// How long the old secret signs too after a rotation, if the call does not say; and at most.
+const OVERLAP_SECONDS: i64 = 24 * 60 * 60;
+const OVERLAP_SECONDS_MAX: i64 = 30 * OVERLAP_SECONDS;
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/webhooks.subscribe", post(subscribe))
         .route("/webhooks.unsubscribe", post(unsubscribe))
         .route("/webhooks.info", post(info))
+        .route("/webhooks.list", post(list))
+        .route("/webhooks.rotate-secret", post(rotate_secret))
+        .route("/webhooks.attempts", post(attempts::attempts))
+        .route("/webhooks.failed", post(failed::failed))
+        .route("/webhooks.replay", post(replay::replay))
+        .route("/webhooks.test", post(attempts::test))
+        .route("/webhooks.stats", post(stats::stats))
 }
 
-#[derive(Deserialize)]
-struct SubscribeRequest {
-    url: String,
-    /// Absent or `null` is none.
-    headers: Option<HeaderList>,
+/// Names a webhook; absent is the default one.
+#[derive(Debug, Deserialize)]
+struct WebhookRequest {
+    id: Option<WebhookId>,
 }
 
-/// An object of texts, in its order and with what it repeats.
-struct HeaderList(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for HeaderList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(String, String)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object whose values are strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(pairs)
-            }
-        }
-
-        deserializer.deserialize_map(Pairs).map(Self)
-    }
+#[derive(Debug, Deserialize)]
+struct RotateRequest {
+    id: Option<WebhookId>,
+    overlap_seconds: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct WebhookView {
-    url: String,
-    headers: Map<String, Value>,
-    status: &'static str,
-    api_secret: String,
+#[derive(Debug, Serialize)]
+struct WebhookList {
+    data: Vec<View>,
 }
 
-/// What `webhooks.info` shows: the same without the secret, which only who subscribes is told.
-#[derive(Serialize)]
-struct WebhookInfo {
-    status: &'static str,
-    url: String,
-    headers: Map<String, Value>,
+/// The webhook that a request names.
+async fn find(app: &App, id: Option<WebhookId>) -> Result<Webhook, ApiError> {
+    let id = id.unwrap_or(Webhook::DEFAULT_ID);
+    let found = app.store.find_webhook(id).await?;
+    found.ok_or(ApiError::WebhookNotFound)
 }
 
 async fn subscribe(
     _: Admin,
     State(app): State<App>,
     Json(request): Json<SubscribeRequest>,
-) -> Result<Answer<WebhookView>, ApiError> {
-    let headers = request
-        .headers
-        .map(|HeaderList(headers)| headers)
-        .unwrap_or_default();
-    webhook::parse_headers(&headers)
-        .map_err(|error| ApiError::invalid("headers", error.to_string()))?;
-    check_url(&app, &request.url).await?;
-    let webhook = app
-        .store
-        .subscribe(Webhook {
-            id: Webhook::DEFAULT_ID,
-            url: request.url,
-            headers,
-            status: WebhookStatus::Subscribed,
-            api_secret: Builder::from_random_bytes(app.random.bits().to_be_bytes()).into_uuid(),
-        })
-        .await?;
+) -> Result<Answer<View>, ApiError> {
+    let webhook = request.into_webhook(&app, fresh_secret(&app)).await?;
+    let is_new = app.store.find_webhook(webhook.id).await?.is_none();
+    if is_new && app.store.list_webhooks(WEBHOOKS_MAX).await?.len() >= WEBHOOKS_MAX {
+        return Err(ApiError::TooManyWebhooks { max: WEBHOOKS_MAX });
+    }
+    let webhook = app.store.subscribe(webhook).await?;
     app.dispatcher.refresh().await;
-    Ok(Answer(view(webhook)))
+    Ok(Answer(subscription::with_secret(&app, &webhook)))
+}
+
+fn fresh_secret(app: &App) -> Uuid {
+    Builder::from_random_bytes(app.random.bits().to_be_bytes()).into_uuid()
 }
 
 /// Once this is answered, no further attempt is started.
 async fn unsubscribe(
     _: Admin,
     State(app): State<App>,
-    JsonOrNothing(EmptyRequest {}): JsonOrNothing<EmptyRequest>,
-) -> Result<Answer<WebhookView>, ApiError> {
-    let webhook = app.store.unsubscribe(Webhook::DEFAULT_ID).await?;
+    JsonOrNothing(WebhookRequest { id }): JsonOrNothing<WebhookRequest>,
+) -> Result<Answer<View>, ApiError> {
+    let id = id.unwrap_or(Webhook::DEFAULT_ID);
+    let webhook = app.store.unsubscribe(id).await?;
     let webhook = webhook.ok_or(ApiError::WebhookNotFound)?;
     app.dispatcher.refresh().await;
-    Ok(Answer(view(webhook)))
+    Ok(Answer(subscription::with_secret(&app, &webhook)))
 }
 
 async fn info(
     _: Admin,
     State(app): State<App>,
+    JsonOrNothing(WebhookRequest { id }): JsonOrNothing<WebhookRequest>,
+) -> Result<Answer<View>, ApiError> {
+    let webhook = find(&app, id).await?;
+    Ok(Answer(subscription::without_secret(&app, &webhook)))
+}
+
+async fn list(
+    _: Admin,
+    State(app): State<App>,
     JsonOrNothing(EmptyRequest {}): JsonOrNothing<EmptyRequest>,
-) -> Result<Answer<WebhookInfo>, ApiError> {
-    let webhook = app.store.find_webhook(Webhook::DEFAULT_ID).await?;
-    let WebhookView {
-        url,
-        headers,
-        status,
-        ..
-    } = view(webhook.ok_or(ApiError::WebhookNotFound)?);
-    Ok(Answer(WebhookInfo {
-        status,
-        url,
-        headers,
+) -> Result<Answer<WebhookList>, ApiError> {
+    let webhooks = app.store.list_webhooks(WEBHOOKS_MAX).await?.into_iter();
+    let data = webhooks.map(|(webhook, _)| subscription::listed(&app, &webhook));
+    Ok(Answer(WebhookList {
+        data: data.collect(),
     }))
 }
 
-/// Refuses what could never be delivered to. A name that does not resolve now may do so later; one
-/// that points inside is refused here already, so that who typed it learns of it.
-async fn check_url(app: &App, url: &str) -> Result<(), ApiError> {
-    let refuse = |why: String| ApiError::invalid("url", why);
-    let url = app
-        .guard
-        .parse_url(url)
-        .map_err(|error| refuse(error.to_string()))?;
-    if let Some(name) = url.domain()
-        && let Err(LookupError::Forbidden(forbidden)) = app.guard.lookup(name).await
-    {
-        return Err(refuse(format!("{name} leads inside: {forbidden}")));
+/// A new secret; the old one signs beside it for a while, so that receivers can change over.
+async fn rotate_secret(
+    _: Admin,
+    State(app): State<App>,
+    JsonOrNothing(request): JsonOrNothing<RotateRequest>,
+) -> Result<Answer<View>, ApiError> {
+    let overlap = request.overlap_seconds.unwrap_or(OVERLAP_SECONDS);
+    if !(0..=OVERLAP_SECONDS_MAX).contains(&overlap) {
+        let why = format!("must be 0 to {OVERLAP_SECONDS_MAX}");
+        return Err(ApiError::invalid("overlap_seconds", why));
     }
-    Ok(())
-}
-
-fn view(webhook: Webhook) -> WebhookView {
-    let headers = webhook
-        .headers
-        .into_iter()
-        .map(|(name, value)| (name, Value::String(value)));
-    WebhookView {
-        url: webhook.url,
-        headers: headers.collect(),
-        status: webhook.status.name(),
-        api_secret: webhook.api_secret.to_string(),
-    }
+    let overlap = jiff::SignedDuration::from_secs(overlap);
+    let now = app.clock.now();
+    let until = now.checked_add(overlap).unwrap_or(now);
+    let id = request.id.unwrap_or(Webhook::DEFAULT_ID);
+    let rotated = app
+        .store
+        .rotate_secret(id, fresh_secret(&app), until)
+        .await?;
+    let webhook = rotated.ok_or(ApiError::WebhookNotFound)?;
+    app.dispatcher.refresh().await;
+    Ok(Answer(subscription::with_secret(&app, &webhook)))
 }

@@ -1,6 +1,6 @@
 //! What the program says to the person who started it. Logs go to standard error, through `tracing`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
@@ -9,13 +9,21 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Says a line. One that cannot be written, because nobody reads it any more, is not.
 pub(crate) fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
+    let _ = try_say(line);
+}
+
+/// Says a line to whoever reads on standard output.
+///
+/// # Errors
+/// When nobody does any more.
+pub(crate) fn try_say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 pub(crate) fn error(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Sends logs to standard error. `filter` says which, as `TRADEWIND_LOG` has it.
@@ -34,10 +42,10 @@ pub(crate) fn start_logs(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).context("TRADEWIND_LOG")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         // A log that nobody can read must not end what writes it.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .init();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tradewind serve`.
 
+use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use crate::{
@@ -12,6 +13,9 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
     output::start_logs(settings::log_filter()?.as_deref().unwrap_or("info"))?;
     let signals = Signals::listen()?;
     let settings = Settings::load(flags)?;
+    if let Some((point, passes)) = settings::crash_point()? {
+        tradewind_store::crash::arm(&point, passes).context("TRADEWIND_CRASH_AT")?;
+    }
     if let Some(net) = settings.networks().iter().find(|net| net.prefix_len() == 0) {
         tracing::warn!(%net, "webhooks may reach every address, this machine and its network included");
     }

@@ -118,7 +118,7 @@ impl Hub {
     fn publish(&self, entries: Vec<LogEntry>) {
         let mut listeners = self.lock();
         for entry in entries {
-            let conversation = entry.message.conversation_id;
+            let conversation = entry.lane();
             let delivered = matches!(entry.kind, EntryKind::Received | EntryKind::Sent);
             let Some(of) = listeners.of.get_mut(&conversation).filter(|_| delivered) else {
                 continue;

@@ -228,10 +228,13 @@ impl Connection {
     }
 
     async fn tell(&mut self, visitor: &mut Visitor, entry: &LogEntry) -> Result<(), End> {
+        let Some(message) = entry.message() else {
+            return Ok(());
+        };
         let update = Update {
-            conversation_id: entry.message.conversation_id,
-            channel_id: entry.message.channel_id,
-            message: MessageView::new(&entry.message),
+            conversation_id: message.conversation_id,
+            channel_id: message.channel_id,
+            message: MessageView::new(message),
         };
         let body = serde_json::to_string(&update).map_err(|error| End::Error(error.to_string()))?;
         for subscription in &visitor.subscriptions {

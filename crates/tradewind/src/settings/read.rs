@@ -1,6 +1,7 @@
 //! Where settings are read from: the file and the environment.
 
 use anyhow::{Context as _, anyhow, bail};
+use secrecy::SecretString;
 
 use super::{Flags, Settings};
 
@@ -8,7 +9,12 @@ use super::{Flags, Settings};
 const DEFAULT_FILE: &str = "tradewind.toml";
 const PREFIX: &str = "TRADEWIND_";
 /// Variables with the prefix that are no keys of the file.
-const OTHER_VARIABLES: [&str; 2] = ["TRADEWIND_CONFIG", "TRADEWIND_LOG"];
+const OTHER_VARIABLES: [&str; 4] = [
+    "TRADEWIND_CONFIG",
+    "TRADEWIND_LOG",
+    "TRADEWIND_TOKEN",
+    "TRADEWIND_CRASH_AT",
+];
 
 /// Our variables of the process's environment.
 #[expect(
@@ -29,8 +35,31 @@ pub(super) fn environment() -> anyhow::Result<Vec<(String, String)>> {
 
 /// What `TRADEWIND_LOG` says.
 pub(crate) fn log_filter() -> anyhow::Result<Option<String>> {
+    variable("TRADEWIND_LOG")
+}
+
+/// The token that clients of a server are given by `TRADEWIND_TOKEN`.
+pub(crate) fn client_token() -> anyhow::Result<Option<SecretString>> {
+    Ok(variable("TRADEWIND_TOKEN")?.map(SecretString::from))
+}
+
+/// Where and at which pass the process is to die, for tests: `TRADEWIND_CRASH_AT=before_commit:3`.
+pub(crate) fn crash_point() -> anyhow::Result<Option<(String, u64)>> {
+    const NAME: &str = "TRADEWIND_CRASH_AT";
+    let Some(value) = variable(NAME)? else {
+        return Ok(None);
+    };
+    let point = value
+        .split_once(':')
+        .and_then(|(point, passes)| Some((point.to_owned(), passes.parse().ok()?)));
+    Ok(Some(point.with_context(|| {
+        format!("{NAME}: {value:?} is not like before_commit:3")
+    })?))
+}
+
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
     let ours = environment()?.into_iter();
-    let mut found = ours.filter(|(name, _)| name == "TRADEWIND_LOG");
+    let mut found = ours.filter(|(known, _)| known == name);
     Ok(found.next().map(|(_, value)| value))
 }
 

@@ -58,18 +58,22 @@ async fn print_log(
 }
 
 fn print_entry(entry: &LogEntry) {
-    let step = match (entry.kind, entry.message.sender.kind) {
+    let Some(message) = entry.message() else {
+        return;
+    };
+    let step = match (entry.kind, message.sender.kind) {
         (EntryKind::Received, SenderType::SourceContact) => "message in",
         (EntryKind::Received, _) => "message seen",
         (EntryKind::SendRequested, _) => "reply in",
         (EntryKind::Sent, _) => "reply delivered",
         (EntryKind::SendFailed, _) => "reply failed",
+        (EntryKind::ChannelConnected | EntryKind::ChannelDisconnected, _) => return,
     };
-    let text: String = entry.message.content.text.chars().take(TEXT_MAX).collect();
-    let at = WireTime(entry.message.sent_at);
+    let text: String = message.content.text.chars().take(TEXT_MAX).collect();
+    let at = WireTime(message.sent_at);
     output::say(&format!(
         "{at}  {step:<16} {}  {text:?}",
-        short(&entry.message.id.to_string())
+        short(&message.id.to_string())
     ));
 }
 
@@ -84,7 +88,9 @@ fn print_attempt(attempt: &Attempt) {
         Outcome::Failed(failure) => failure.detail.clone(),
     };
     let ms = attempt.duration.as_secs_f64() * 1_000.0;
-    let id = attempt.message_id.to_string();
+    let id = attempt
+        .message_id
+        .map_or_else(String::new, |id| id.to_string());
     output::say(&format!(
         "{:26}{:<16} {}  {result} in {ms:.1} ms",
         "",

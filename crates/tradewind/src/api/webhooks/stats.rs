@@ -1,0 +1,162 @@
+//! `webhooks.stats`: how a webhook does.
+
+use std::time::Duration;
+
+use axum::{Json as Answer, extract::State};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tradewind_delivery::{
+    attempt::FailureClass, dispatcher::REPLAYS_MAX, lanes::Status, view::Tally,
+};
+use tradewind_model::{Webhook, WebhookId, WebhookStatus, WireTime};
+
+use super::{WebhookRequest, find, replay::ReplayView};
+use crate::{
+    api::{auth::Admin, error::ApiError, extract::JsonOrNothing},
+    app::App,
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct StatsView {
+    id: WebhookId,
+    status: &'static str,
+    paused: bool,
+    /// Why it is unsubscribed, if not by a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    endpoint: EndpointView,
+    waiting: WaitingView,
+    since_start: TallyView,
+    replays: Vec<ReplayView>,
+    /// Attempts that were made but could not be recorded, of all webhooks since the start.
+    attempts_not_recorded: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointView {
+    /// `well`, `backed_off`, or `idle` while nothing is sent to it.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backed_off_since: Option<WireTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_probe_at: Option<WireTime>,
+    /// Requests under way, and how many may be.
+    in_flight: usize,
+    concurrency: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitingView {
+    /// Entries of the log that are still to be looked at.
+    log_entries: u64,
+    /// Events in memory.
+    in_memory: usize,
+    /// Conversations that wait for a retry, or for an attempt that takes long.
+    held_conversations: usize,
+    /// Events that were given up on.
+    set_aside: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TallyView {
+    delivered: u64,
+    /// Attempts that failed, by class.
+    failed: Map<String, Value>,
+    set_aside: u64,
+    last_success_at: Option<WireTime>,
+    last_failure_at: Option<WireTime>,
+    /// Of the newest successful attempts.
+    duration_ms: DurationView,
+}
+
+#[derive(Debug, Serialize)]
+struct DurationView {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+pub(super) async fn stats(
+    _: Admin,
+    State(app): State<App>,
+    JsonOrNothing(WebhookRequest { id }): JsonOrNothing<WebhookRequest>,
+) -> Result<Answer<StatsView>, ApiError> {
+    let webhook = find(&app, id).await?;
+    let set_aside = app.store.list_set_aside(webhook.id, None, 1).await?.total;
+    let replays = app.store.list_replays(REPLAYS_MAX).await?;
+    let view = app.dispatcher.view(webhook.id);
+    let status = view.as_ref().map(|view| view.status);
+    let tally = view.map(|view| view.tally).unwrap_or_default();
+    let log_entries = behind(&app, &webhook, status).await?;
+    Ok(Answer(StatsView {
+        id: webhook.id,
+        status: webhook.status.name(),
+        paused: webhook.paused,
+        reason: webhook.ended_because.clone(),
+        endpoint: EndpointView::new(status),
+        waiting: WaitingView {
+            log_entries,
+            in_memory: status.map_or(0, |status| status.entries),
+            held_conversations: status.map_or(0, |status| status.held),
+            set_aside,
+        },
+        since_start: TallyView::new(&tally),
+        replays: replays
+            .iter()
+            .filter(|replay| replay.webhook == webhook.id)
+            .map(ReplayView::new)
+            .collect(),
+        attempts_not_recorded: app.store.attempts_dropped(),
+    }))
+}
+
+/// How many entries of the log a webhook has not looked at. One that is paused stands where it was.
+async fn behind(app: &App, webhook: &Webhook, status: Option<Status>) -> Result<u64, ApiError> {
+    let head = *app.store.head().borrow();
+    let read_to = match status {
+        Some(status) => status.read_to,
+        None if webhook.status == WebhookStatus::Unsubscribed => head,
+        None => {
+            let id = tradewind_store::ConsumerId::Webhook(webhook.id);
+            let start = tradewind_store::Start::Head;
+            app.store.open_consumer(&id, start).await?.cursor
+        }
+    };
+    Ok(head.0.saturating_sub(read_to.0))
+}
+
+impl EndpointView {
+    fn new(status: Option<Status>) -> Self {
+        let backed_off = status.and_then(|status| status.backed_off);
+        Self {
+            state: match (status, backed_off) {
+                (None, _) => "idle",
+                (Some(_), None) => "well",
+                (Some(_), Some(_)) => "backed_off",
+            },
+            backed_off_since: backed_off.map(|(since, _)| WireTime(since)),
+            next_probe_at: backed_off.map(|(_, probe_at)| WireTime(probe_at)),
+            in_flight: status.map_or(0, |status| status.in_flight),
+            concurrency: status.map_or(0, |status| status.concurrency),
+        }
+    }
+}
+
+impl TallyView {
+    fn new(tally: &Tally) -> Self {
+        let counts = FailureClass::ALL.into_iter().zip(tally.failed);
+        let failed = counts.filter(|(_, count)| *count > 0);
+        let ms = |took: Duration| took.as_secs_f64() * 1_000.0;
+        let [p50, p95, p99] = [50, 95, 99].map(|per_cent| tally.duration(per_cent).map(ms));
+        Self {
+            delivered: tally.delivered,
+            failed: failed
+                .map(|(class, count)| (class.name().to_owned(), count.into()))
+                .collect(),
+            set_aside: tally.set_aside,
+            last_success_at: tally.last_success_at.map(WireTime),
+            last_failure_at: tally.last_failure_at.map(WireTime),
+            duration_ms: DurationView { p50, p95, p99 },
+        }
+    }
+}
