@@ -122,6 +122,7 @@ async fn an_endpoint_without_required_fields_takes_any_object_and_no_body() {
         "webhooks.info",
         "channels.list",
         "conversations.list",
+        "events.list",
     ] {
         for (headers, body) in bodies {
             let mut headers = headers.to_vec();
@@ -620,15 +621,23 @@ async fn the_keys_of_visitors_and_of_the_api_do_not_meet() {
 
 // Who asks
 
-const API: [&str; 10] = [
+const API: [&str; 18] = [
     "webhooks.subscribe",
     "webhooks.unsubscribe",
     "webhooks.info",
+    "webhooks.list",
+    "webhooks.rotate-secret",
+    "webhooks.attempts",
+    "webhooks.failed",
+    "webhooks.replay",
+    "webhooks.test",
+    "webhooks.stats",
     "channels.connect",
     "channels.list",
     "channels.disconnect",
     "conversations.list",
     "conversations.info",
+    "events.list",
     "messages.list",
     "messages.send",
 ];

@@ -17,8 +17,10 @@ use crate::support::{
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const DEEP: usize = 10_000;
+/// The default webhook.
+const WEBHOOK: &str = "339ab777-92aa-43a5-b452-82e73c50fc59";
 
-use Kind::{Id, Number, Object, Text};
+use Kind::{Flag, Id, List, Number, Object, Text};
 
 /// What the value of a field must be.
 #[derive(Clone, Copy)]
@@ -27,6 +29,8 @@ enum Kind {
     Id,
     Number,
     Object,
+    Flag,
+    List,
 }
 
 struct Field {
@@ -56,8 +60,15 @@ impl Field {
     }
 
     fn wrong_values(&self) -> Vec<Value> {
-        let mut wrong = vec![json!(true), json!([]), json!(1.5)];
+        let mut wrong = vec![json!(1.5)];
+        if !matches!(self.kind, Flag) {
+            wrong.push(json!(true));
+        }
+        if !matches!(self.kind, List) {
+            wrong.push(json!([]));
+        }
         match self.kind {
+            Flag | List => wrong.extend([json!(1), json!("true"), json!({})]),
             Text => wrong.extend([json!(1), json!({})]),
             Id => wrong.extend([
                 json!(1),
@@ -121,29 +132,11 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
         ]
     };
     let [cursor, page_size] = page();
-    let of_channel = vec![
-        field("source", Text),
-        field("source_channel_id", Text),
-        field("name", Text).optional(),
-        field("image_url", Text).optional(),
-        field("token", Text).optional(),
-    ];
     let table = [
-        (
-            "webhooks.subscribe",
-            json!({"url": "http://127.0.0.1:9/", "headers": {"X-Key": "1"}}),
-            vec![
-                field("url", Text),
-                field("headers", Object).optional(),
-                field("headers.X-Key", Text),
-            ],
-        ),
-        ("webhooks.unsubscribe", json!({}), vec![]),
-        ("webhooks.info", json!({}), vec![]),
         (
             "channels.connect",
             json!({"source": "chat_plugin", "source_channel_id": "shop", "name": "Shop", "image_url": "", "token": ""}),
-            of_channel,
+            of_channel(),
         ),
         (
             "channels.disconnect",
@@ -161,6 +154,7 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
             json!({ "conversation_id": conversation }),
             vec![field("conversation_id", Id)],
         ),
+        events_list(conversation),
         (
             "messages.list",
             json!({"conversation_id": conversation, "cursor": null, "page_size": 20}),
@@ -182,7 +176,101 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
         body,
         fields,
     };
-    table.into_iter().map(endpoint).collect()
+    let of_webhooks = endpoints_of_webhooks(conversation).into_iter();
+    of_webhooks.chain(table).map(endpoint).collect()
+}
+
+fn of_channel() -> Vec<Field> {
+    vec![
+        field("source", Text),
+        field("source_channel_id", Text),
+        field("name", Text).optional(),
+        field("image_url", Text).optional(),
+        field("token", Text).optional(),
+    ]
+}
+
+type Row = (&'static str, Value, Vec<Field>);
+
+/// The first makes the webhook that the others look after.
+fn endpoints_of_webhooks(conversation: &str) -> Vec<Row> {
+    let id = || field("id", Id).optional();
+    let page = || {
+        [
+            field("cursor", Text).optional(),
+            field("page_size", Number).optional(),
+        ]
+    };
+    let attempts = [
+        id(),
+        field("conversation_id", Id).optional(),
+        field("message_id", Id).optional(),
+        field("failed", Flag).optional(),
+    ];
+    let replay = vec![
+        id(),
+        field("since", Text).optional(),
+        field("until", Text).optional(),
+        field("conversation_id", Id).optional(),
+        field("message_id", Id).optional(),
+        field("failed", Flag).optional(),
+        field("dry_run", Flag).optional(),
+    ];
+    vec![
+        (
+            "webhooks.subscribe",
+            json!({"url": "http://127.0.0.1:9/", "headers": {"X-Key": "1"}, "id": WEBHOOK, "name": "", "events": null,
+                "senders": null, "paused": false}),
+            vec![
+                field("url", Text),
+                field("headers", Object).optional(),
+                field("headers.X-Key", Text),
+                field("id", Id).optional(),
+                field("name", Text).optional(),
+                field("events", List).optional(),
+                field("senders", List).optional(),
+                field("paused", Flag).optional(),
+            ],
+        ),
+        ("webhooks.list", json!({}), vec![]),
+        (
+            "webhooks.rotate-secret",
+            json!({"id": WEBHOOK, "overlap_seconds": 60}),
+            vec![id(), field("overlap_seconds", Number).optional()],
+        ),
+        (
+            "webhooks.attempts",
+            json!({"id": WEBHOOK, "conversation_id": conversation, "message_id": null, "failed": null,
+                "cursor": null, "page_size": 20}),
+            attempts.into_iter().chain(page()).collect(),
+        ),
+        (
+            "webhooks.failed",
+            json!({"id": WEBHOOK, "cursor": null, "page_size": 20}),
+            [id()].into_iter().chain(page()).collect(),
+        ),
+        (
+            "webhooks.replay",
+            json!({"id": WEBHOOK, "since": null, "until": null, "conversation_id": null, "message_id": null,
+                "failed": true, "dry_run": false}),
+            replay,
+        ),
+        ("webhooks.test", json!({ "id": WEBHOOK }), vec![id()]),
+        ("webhooks.stats", json!({ "id": WEBHOOK }), vec![id()]),
+        ("webhooks.info", json!({ "id": WEBHOOK }), vec![id()]),
+        ("webhooks.unsubscribe", json!({ "id": WEBHOOK }), vec![id()]),
+    ]
+}
+
+fn events_list(conversation: &str) -> Row {
+    let body = json!({"cursor": null, "wait": 0, "limit": 20, "conversation_id": conversation});
+    let fields = vec![
+        field("cursor", Text).optional(),
+        field("wait", Number).optional(),
+        field("limit", Number).optional(),
+        field("conversation_id", Id).optional(),
+    ];
+    ("events.list", body, fields)
 }
 
 fn endpoints_of_visitors(visitor: &Visitor, channel: &str) -> [Endpoint; 3] {

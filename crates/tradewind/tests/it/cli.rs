@@ -72,7 +72,7 @@ async fn help_names_every_command_and_option() {
     for (arguments, names) in [
         (
             &["--help"][..],
-            &["serve", "demo", "--help", "--version"][..],
+            &["serve", "demo", "listen", "tail", "--help", "--version"][..],
         ),
         (
             &["serve", "--help"],
@@ -90,6 +90,30 @@ async fn help_names_every_command_and_option() {
         (
             &["demo", "--help"],
             &["--listen", "--data", "127.0.0.1:8080", "./tradewind-demo"],
+        ),
+        (
+            &["tail", "--help"],
+            &[
+                "--url",
+                "--token",
+                "TRADEWIND_TOKEN",
+                "./tradewind-data/token",
+                "--from",
+                "--conversation",
+                "--json",
+                "Example:",
+            ],
+        ),
+        (
+            &["listen", "--help"],
+            &[
+                "--forward",
+                "--url",
+                "--secret",
+                "--state",
+                "--skip-after",
+                "Example:",
+            ],
         ),
     ] {
         let output = run(binary().args(arguments)).await;

@@ -1,9 +1,11 @@
 //! What the tests are made of: the server as a process, a receiver of webhooks, and a client.
 
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod socket;
+pub(crate) mod tls;
 pub(crate) mod visitor;
 
 use std::{

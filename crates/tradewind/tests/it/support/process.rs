@@ -44,9 +44,14 @@ impl Process {
 
     /// The next line on standard output.
     pub(crate) async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(SOON, self.stdout.next_line()).await;
-        let line = line.expect("it should say something").unwrap();
+        let line = self.line_if_it_lives().await;
         line.unwrap_or_else(|| panic!("it ended: {}", self.log()))
+    }
+
+    /// The next line on standard output, unless it ended without one.
+    pub(crate) async fn line_if_it_lives(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(SOON, self.stdout.next_line()).await;
+        line.expect("it should say something").unwrap()
     }
 
     /// What is left of standard output after its end.

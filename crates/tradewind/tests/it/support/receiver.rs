@@ -25,6 +25,8 @@ pub(crate) struct Delivery {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) at: Instant,
+    /// How it is answered.
+    pub(crate) reply: Reply,
 }
 
 impl Delivery {
@@ -85,7 +87,19 @@ impl Receiver {
         Self::scripted(|_, _| Reply::status(200)).await
     }
 
+    /// One that accepts everything, at this address.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::listen_at(address, |_, _| Reply::status(200)).await
+    }
+
     pub(crate) async fn scripted(
+        script: impl Fn(&Delivery, &[Delivery]) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen_at(SocketAddr::from(([127, 0, 0, 1], 0)), script).await
+    }
+
+    async fn listen_at(
+        address: SocketAddr,
         script: impl Fn(&Delivery, &[Delivery]) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let deliveries = Deliveries::default();
@@ -93,7 +107,7 @@ impl Receiver {
         let router = Router::new()
             .fallback(take)
             .with_state((Arc::clone(&deliveries), script));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test has no tasks to wait for")]
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -112,11 +126,20 @@ impl Receiver {
         self.deliveries.lock().unwrap().clone()
     }
 
+    /// Those that came after the first `count`.
+    pub(crate) fn deliveries_after(&self, count: usize) -> Vec<Delivery> {
+        self.deliveries.lock().unwrap()[count..].to_vec()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.deliveries.lock().unwrap().len()
+    }
+
     /// Waits until `count` deliveries came, and gives all that came.
     pub(crate) async fn wait_for(&self, count: usize, patience: Duration) -> Vec<Delivery> {
-        let enough = || Some(self.deliveries()).filter(|came| came.len() >= count);
+        let enough = || (self.count() >= count).then(|| self.deliveries());
         until_some(patience, enough, || {
-            format!("{} of {count} deliveries came", self.deliveries().len())
+            format!("{} of {count} deliveries came", self.count())
         })
         .await
     }
@@ -134,15 +157,17 @@ async fn take(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let delivery = Delivery {
+    let mut delivery = Delivery {
         method: parts.method,
         headers: parts.headers,
         body,
         at: Instant::now(),
+        reply: Reply::status(200),
     };
     let reply = {
         let mut deliveries = deliveries.lock().unwrap();
-        let reply = script(&delivery, &deliveries);
+        delivery.reply = script(&delivery, &deliveries);
+        let reply = delivery.reply.clone();
         deliveries.push(delivery);
         reply
     };

@@ -115,6 +115,14 @@ impl Server {
         (self.process, self.greeting, _) = launch(command, self.directory.path()).await;
     }
 
+    /// Starts it again although it may die before it listens; whether it lives.
+    pub(crate) async fn start_again_if_it_lives(&mut self) -> bool {
+        let mut command = serving(self.name, &self.data, self.address);
+        (self.configure)(&mut command);
+        self.process = Process::start(command, &self.directory.path().join("stderr"));
+        self.process.line_if_it_lives().await.is_some()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
