@@ -213,13 +213,18 @@ impl Health {
             self.budget.give_back();
         }
         let failing = self.failing.take();
+        let took = span(sample.started_at, now);
         if let Some(backed_off) = self.backed_off.take() {
-            self.concurrency.start_anew();
             let since = backed_off.since;
             let was_outage = span(since, now) >= OUTAGE_MIN;
+            if was_outage {
+                self.concurrency.start_anew();
+            } else {
+                self.concurrency.succeeded(took);
+            }
             return Some(Turn::Recovered { since, was_outage });
         }
-        self.concurrency.succeeded(span(sample.started_at, now));
+        self.concurrency.succeeded(took);
         let outage = failing
             .filter(|failing| failing.lanes >= 2 && span(failing.since, now) >= OUTAGE_MIN)?;
         Some(Turn::Recovered {
