@@ -127,3 +127,34 @@ fn every_limit_is_documented() {
         .collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md lacks {missing:?}");
 }
+
+#[test]
+fn every_test_that_holds_a_promise_exists() {
+    let docs = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let mut code = String::new();
+    add_rust_files(&root().join("crates"), &mut code);
+    let named = docs.split('`').skip(1).step_by(2);
+    let named: Vec<_> = named.filter(|word| word.contains("::")).collect();
+    assert!(named.len() > 20, "only {named:?} were found");
+    let exists = |path: &&str| {
+        let name = path.rsplit("::").next().unwrap_or_default();
+        // `kill::…` names all of a module.
+        let name = name.trim_matches('…');
+        name.is_empty()
+            || code.contains(&format!("fn {name}("))
+            || code.contains(&format!("mod {name};"))
+    };
+    let missing: Vec<_> = named.iter().filter(|path| !exists(path)).collect();
+    assert!(missing.is_empty(), "there is no test {missing:?}");
+}
+
+fn add_rust_files(directory: &Path, code: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_rust_files(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
