@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence, Timestamp, WebhookId};
 use tradewind_store::{AttemptRecord, ConsumerId};
 
@@ -22,6 +23,11 @@ pub trait Consumer: Send + Sync + 'static {
 
     /// The webhook that its attempts are recorded for, if they are.
     fn webhook(&self) -> Option<WebhookId> {
+        None
+    }
+
+    /// When an attempt at its endpoint last succeeded, of whichever consumer.
+    fn passed_at(&self) -> Option<Instant> {
         None
     }
 

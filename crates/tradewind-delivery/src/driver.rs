@@ -112,6 +112,8 @@ pub struct Driver {
     save_at: Option<Instant>,
     /// Until when the store is left alone.
     store_pause: Option<Instant>,
+    /// When something was last seen to have passed at the endpoint.
+    passed_at: Option<Instant>,
     /// Why the driver ends by itself.
     exit: Option<Exit>,
     view: watch::Sender<View>,
@@ -147,6 +149,7 @@ impl Driver {
             unsaved: None,
             save_at: None,
             store_pause: None,
+            passed_at: None,
             exit: None,
             view,
             asks,

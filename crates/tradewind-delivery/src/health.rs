@@ -299,6 +299,16 @@ impl Health {
             .max(asked.unwrap_or(backed_off.probe_at));
     }
 
+    /// Somebody else's attempt passed at `at`. Answers whether that is news. A probe decides all the same.
+    pub(crate) fn noticed(&mut self, at: Timestamp) -> bool {
+        if self.backed_off.is_some() || self.last_success.is_some_and(|success| success >= at) {
+            return false;
+        }
+        self.last_success = Some(at);
+        self.failing = self.failing.filter(|failing| failing.since > at);
+        true
+    }
+
     /// The endpoint is another one now, or said to be well: what was known of it counts no more.
     pub(crate) fn forget(&mut self, now: Timestamp) {
         self.failing = None;

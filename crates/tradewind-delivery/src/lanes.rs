@@ -88,6 +88,9 @@ pub struct Lanes {
     /// Held lanes that have come further than the log was read, as a lane can after a restart: their row
     /// tells what is dealt with, until the log is read up to there.
     ahead: BTreeSet<(Sequence, ConversationId)>,
+    /// Of those that wait, lanes whose event has failed for long enough to be set aside, while nothing has
+    /// shown that it is at fault. The next success has them tried once more.
+    suspects: BTreeSet<ConversationId>,
     held_count: usize,
     flights: Flights,
     /// Lane reads under way: room is kept for what they bring.
@@ -128,6 +131,7 @@ impl Lanes {
             retrying_is_next: false,
             due: BTreeSet::new(),
             ahead: BTreeSet::new(),
+            suspects: BTreeSet::new(),
             held_count: state.held.len(),
             flights: Flights::default(),
             reading: 0,
@@ -190,7 +194,8 @@ impl Lanes {
             if let Some(held) = &mut lane.held {
                 // Below `first` it was dealt with before a restart.
                 held.last = held.last.max(entry.sequence);
-                if held.error == Some(FailureClass::Loop) && is_from_contact(&entry) {
+                if held.error == Some(FailureClass::Loop) && entry.message().is_some() {
+                    // Whoever writes without hearing events is no loop.
                     self.hurry(conversation, now);
                 }
                 continue;
@@ -260,7 +265,17 @@ impl Lanes {
         {
             self.try_again_after_outage(since, now);
         }
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            self.try_suspects(now);
+        }
         turn
+    }
+
+    /// Something passed at the endpoint at `at`, by somebody else's attempt.
+    pub fn passed_elsewhere(&mut self, at: Timestamp, now: Timestamp) {
+        if self.health.noticed(at) {
+            self.try_suspects(now);
+        }
     }
 
     /// Takes entries of a held lane that were read on [`Action::ReadLane`], without those that the

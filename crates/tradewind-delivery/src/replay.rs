@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tradewind_model::{LogEntry, Sequence, WebhookId};
 use tradewind_store::{ConsumerId, Replay, crash};
 
@@ -42,6 +43,10 @@ impl Consumer for ReplayConsumer {
 
     fn webhook(&self) -> Option<WebhookId> {
         Some(self.replay.webhook)
+    }
+
+    fn passed_at(&self) -> Option<Instant> {
+        self.webhook.passed_at()
     }
 
     fn wants(&self, entry: &LogEntry) -> bool {

@@ -2,11 +2,12 @@
 
 use std::{
     iter,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::time::Instant;
 use tradewind_model::{
     Channel, Clock, Content, Conversation, DeliveryState, EntryKind, EventType, LogEntry, Message,
     MessageId, Random, Sender, SenderType, Sequence, Source, Subject, Timestamp, Webhook,
@@ -110,6 +111,7 @@ pub struct WebhookConsumer {
     target: RwLock<Arc<Target>>,
     transport: Transport,
     clock: Arc<dyn Clock>,
+    passed_at: Mutex<Option<Instant>>,
 }
 
 /// What is sent, and where it goes now. Replaced as a whole when the webhook is updated.
@@ -174,6 +176,7 @@ impl WebhookConsumer {
             target: RwLock::new(Arc::new(Target::new(webhook)?)),
             transport,
             clock,
+            passed_at: Mutex::default(),
         })
     }
 
@@ -235,6 +238,11 @@ impl WebhookConsumer {
     fn judge(&self, target: &Arc<Target>, reply: &Reply) -> Outcome {
         let status = Some(reply.status.as_u16());
         if reply.status.is_success() {
+            let mut passed_at = self
+                .passed_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *passed_at = Some(Instant::now());
             return Outcome::Delivered { status };
         }
         let detail = reply.describe();
@@ -311,6 +319,13 @@ impl Consumer for WebhookConsumer {
 
     fn webhook(&self) -> Option<WebhookId> {
         Some(self.id)
+    }
+
+    fn passed_at(&self) -> Option<Instant> {
+        *self
+            .passed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wants(&self, entry: &LogEntry) -> bool {

@@ -16,6 +16,7 @@ use crate::{
 impl Driver {
     /// Starts all that can be started now.
     pub(super) fn start_work(&mut self, head: Sequence) {
+        self.notice_success();
         for action in self.lanes.step(self.now()) {
             match action {
                 Action::Attempt { entry, number } => self.start_attempt(entry, number),
@@ -58,6 +59,20 @@ impl Driver {
             if at <= Instant::now() || self.lanes.must_save_now() {
                 self.start_save();
             }
+        }
+    }
+
+    /// What passed by another consumer's attempt tells of the endpoint too.
+    fn notice_success(&mut self) {
+        let passed_at = self.consumer.passed_at();
+        if passed_at == self.passed_at {
+            return;
+        }
+        self.passed_at = passed_at;
+        if let Some(passed_at) = passed_at {
+            let now = self.now();
+            let at = now.checked_sub(passed_at.elapsed()).unwrap_or(now);
+            self.lanes.passed_elsewhere(at, now);
         }
     }
 

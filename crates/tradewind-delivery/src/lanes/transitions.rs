@@ -28,6 +28,7 @@ impl Lanes {
                     if self.is_at_fault(&held, now) {
                         self.set_aside_first(conversation, now);
                     } else {
+                        self.suspects.insert(conversation);
                         self.wait(conversation, now);
                     }
                 }
@@ -49,6 +50,7 @@ impl Lanes {
         if !self.due.remove(&(held.wake_at, conversation)) {
             return false;
         }
+        self.suspects.remove(&conversation);
         held.due_at = held.due_at.min(now);
         if held.error == Some(FailureClass::Loop) {
             held.error = None;
@@ -185,8 +187,20 @@ impl Lanes {
         let held = *held;
         if self.is_at_fault(&held, now) {
             self.set_aside_first(conversation, now);
-        } else {
-            self.wait(conversation, now);
+            return;
+        }
+        let limit = self.limits.set_aside_after;
+        if limit.is_some_and(|after| span(held.failing_since, now) >= after) {
+            self.suspects.insert(conversation);
+        }
+        self.wait(conversation, now);
+    }
+
+    /// Something has passed: events that have failed for long are tried once more, and are at fault if
+    /// they fail again.
+    pub(super) fn try_suspects(&mut self, now: Timestamp) {
+        for conversation in std::mem::take(&mut self.suspects) {
+            self.hurry(conversation, now);
         }
     }
 
@@ -208,6 +222,7 @@ impl Lanes {
             return;
         };
         let Some(held) = &mut lane.held else { return };
+        self.suspects.remove(&conversation);
         let row = held.row(conversation);
         self.unsaved.set_aside.push(SetAside {
             sequence: row.first,

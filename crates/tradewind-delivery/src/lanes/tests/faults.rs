@@ -143,7 +143,7 @@ fn a_conversation_that_answers_itself_is_left_alone_until_its_contact_writes_or_
     let mut hand = Hand::new(loops(5));
     answer(&mut hand, 1, 5);
     assert_eq!((hand.sent.len(), hand.loops), (5, 0));
-    answer(&mut hand, 6, 4);
+    answer(&mut hand, 6, 1);
     assert_eq!((hand.sent.len(), hand.loops), (5, 1));
     let status = hand.lanes.lane_status(conversation(1));
     let LaneStatus::Held(row, _) = status else {
@@ -161,6 +161,44 @@ fn a_conversation_that_answers_itself_is_left_alone_until_its_contact_writes_or_
     assert_eq!(hand.sent.len(), 5);
     hand.run_until(10 * MINUTE + 100, |_| true);
     assert_eq!(hand.sent.len(), 6);
+}
+
+#[test]
+fn who_goes_on_to_write_without_hearing_events_is_no_loop() {
+    let mut hand = Hand::new(loops(5));
+    answer(&mut hand, 1, 6);
+    assert_eq!((hand.sent.len(), hand.loops), (5, 1));
+    answer(&mut hand, 7, 1);
+    hand.run_until(hand.now, |_| true);
+    assert_eq!(hand.sent.len(), 7);
+    assert!(hand.lanes.is_empty());
+}
+
+#[test]
+fn an_event_that_was_not_found_at_fault_in_time_is_tried_at_the_next_success() {
+    let mut hand = Hand::new(Limits::default());
+    hand.append(&[(1, 1)]);
+    hand.run_until(11 * MINUTE, |_| false);
+    let tried = hand.sent.len();
+    assert_eq!(hand.save().unwrap().set_aside, [], "nothing else passed");
+    hand.append(&[(2, 2)]);
+    hand.run_until(hand.now, |lane| lane == 2);
+    assert_eq!(hand.sent.len(), tried + 2, "it is tried once more at once");
+    let set_aside = hand.save().unwrap().set_aside;
+    assert_eq!(set_aside[0].sequence, Sequence(1));
+
+    let mut hand = Hand::new(Limits::default());
+    hand.append(&[(1, 1)]);
+    hand.run_until(11 * MINUTE, |_| false);
+    let now = at(hand.now);
+    hand.lanes.passed_elsewhere(now, now);
+    hand.run_until(hand.now, |_| false);
+    let set_aside = hand.save().unwrap().set_aside;
+    assert_eq!(
+        set_aside[0].sequence,
+        Sequence(1),
+        "others' successes count"
+    );
 }
 
 #[test]

@@ -302,6 +302,10 @@ impl World {
         }
         self.shadow
             .finished((lane, sequence), flight.number, &outcome, self.now);
+        if let Some(after) = self.limits.set_aside_after.filter(|_| is_delivered) {
+            let after = i64::try_from(after.as_millis()).unwrap();
+            self.shadow.excuse_old(after, self.now);
+        }
         let jitter = self.dice.unit();
         let turn = self
             .lanes
@@ -381,7 +385,11 @@ impl World {
         }
         let page = self.log.read(read.after, read.limit);
         self.driver.more = page.more;
-        for entry in page.entries.iter().filter(|entry| is_from_contact(entry)) {
+        for entry in page
+            .entries
+            .iter()
+            .filter(|entry| entry.message().is_some())
+        {
             self.shadow.lanes[self.numbers[&entry.lane()]].paused_until = None;
         }
         self.say(|| {

@@ -153,6 +153,15 @@ impl Shadow {
         }
     }
 
+    /// Something has passed: what has failed for long may be tried before its time.
+    pub(super) fn excuse_old(&mut self, after: i64, now: i64) {
+        let lanes = self.lanes.iter_mut();
+        for failing in lanes.filter_map(|lane| lane.failing.as_mut()) {
+            let age = now - failing.since + self.jumped - failing.jumped;
+            failing.is_excused |= age + 1 >= after;
+        }
+    }
+
     /// A lane is tried again.
     pub(super) fn retries(&self, lane: usize, now: i64) {
         let failing = self.lanes[lane].failing;
