@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tradewind_model::Webhook;
+use tradewind_model::{Webhook, WebhookId};
 use tradewind_store::{ConsumerId, ConsumerState, Start, StoreError};
 
 use crate::{
@@ -45,8 +45,17 @@ pub struct Dispatcher {
     sources: Vec<Arc<dyn Consumer>>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     running: HashMap<ConsumerId, Running>,
+    /// Where webhooks that are paused were sent to.
+    paused: HashMap<ConsumerId, String>,
     windows: Windows,
     stop: CancellationToken,
+}
+
+/// A driver that has ended by itself, with what is left to be done in the store.
+struct Left {
+    id: ConsumerId,
+    exit: Exit,
+    subscription: Option<Subscription>,
 }
 
 /// A driver at work.
@@ -57,6 +66,15 @@ struct Running {
     task: JoinHandle<Exit>,
     /// What it serves, if that is a webhook.
     webhook: Option<Serving>,
+    /// Whose subscription ends when its endpoint asks for it.
+    subscription: Option<Subscription>,
+}
+
+/// A webhook's subscription as it was when a driver started.
+#[derive(Clone, Debug)]
+struct Subscription {
+    webhook: WebhookId,
+    generation: u64,
 }
 
 struct Serving {
@@ -81,6 +99,7 @@ impl Dispatcher {
             sources,
             requests,
             running: HashMap::new(),
+            paused: HashMap::new(),
             windows,
             stop: CancellationToken::new(),
         };
@@ -95,7 +114,7 @@ impl Dispatcher {
         let mut changed = self.context.store.webhooks_changed();
         let mut asked: Vec<oneshot::Sender<()>> = Vec::new();
         // What a driver that has ended left to be done in the store.
-        let mut left: Vec<(ConsumerId, Exit, Option<u64>)> = Vec::new();
+        let mut left: Vec<Left> = Vec::new();
         self.start_replies().await;
         while !stop.is_cancelled() {
             changed.mark_unchanged();
@@ -118,10 +137,10 @@ impl Dispatcher {
                 Some(done) = self.requests.recv() => asked.push(done),
                 Ok(()) = changed.changed() => {}
                 (id, exit) = ended(&mut self.running) => {
-                    let generation = self.forget(&id);
+                    let subscription = self.forget(&id);
                     match (exit, &id) {
                         (Some(exit), ConsumerId::Webhook(_) | ConsumerId::Replay(_)) if exit != Exit::Ended => {
-                            left.push((id, exit, generation));
+                            left.push(Left { id, exit, subscription });
                         }
                         _ => {
                             tracing::error!("a delivery task ended by itself");
@@ -136,35 +155,32 @@ impl Dispatcher {
     }
 
     /// Does what ended drivers left, and makes the running ones those that the store asks for.
-    async fn look(
-        &mut self,
-        left: &mut Vec<(ConsumerId, Exit, Option<u64>)>,
-    ) -> Result<(), StoreError> {
-        while let Some((id, exit, generation)) = left.last() {
-            self.finish(id, exit, *generation).await?;
+    async fn look(&mut self, left: &mut Vec<Left>) -> Result<(), StoreError> {
+        while let Some(ended) = left.last() {
+            self.finish(ended).await?;
             left.pop();
         }
         self.refresh().await
     }
 
     /// Records that a consumer is done. One that is only stale is replaced by the next look.
-    async fn finish(
-        &self,
-        id: &ConsumerId,
-        exit: &Exit,
-        generation: Option<u64>,
-    ) -> Result<(), StoreError> {
+    async fn finish(&self, ended: &Left) -> Result<(), StoreError> {
         let store = &self.context.store;
-        match (id, exit) {
-            (ConsumerId::Replay(id), Exit::Done) => store.end_replay(*id).await,
-            (ConsumerId::Webhook(id), Exit::Gone(because)) => {
-                tracing::warn!(webhook.id = %id, because, "a webhook is unsubscribed, as its endpoint asks for it");
-                let generation = generation.unwrap_or_default();
+        match (&ended.exit, &ended.id, &ended.subscription) {
+            (Exit::Done, ConsumerId::Replay(id), _) => store.end_replay(*id).await,
+            (
+                Exit::Gone(because),
+                _,
+                Some(Subscription {
+                    webhook,
+                    generation,
+                }),
+            ) => {
+                tracing::warn!(webhook.id = %webhook, because, "a webhook is unsubscribed, as its endpoint asks for it");
                 store
-                    .end_subscription(*id, generation, because.clone())
+                    .end_subscription(*webhook, *generation, because.clone())
                     .await
             }
-            // The webhook itself finds out, and ends with its replays.
             _ => Ok(()),
         }
     }
@@ -179,7 +195,7 @@ impl Dispatcher {
                 loop_max: 0,
                 ..self.context.limits
             };
-            self.start(consumer, state, limits, None);
+            self.start(consumer, state, limits, (None, None));
         }
     }
 
@@ -202,7 +218,7 @@ impl Dispatcher {
         consumer: Arc<dyn Consumer>,
         state: ConsumerState,
         limits: Limits,
-        webhook: Option<Serving>,
+        (webhook, subscription): (Option<Serving>, Option<Subscription>),
     ) {
         let id = consumer.id();
         let context = Context {
@@ -219,6 +235,7 @@ impl Dispatcher {
             retired: end.retired.clone(),
             task: spawn(driver.run(end)),
             webhook,
+            subscription,
         };
         self.windows.put(id.clone(), window);
         self.running.insert(id, running);
@@ -227,26 +244,35 @@ impl Dispatcher {
     /// Ends a driver. Nothing is sent by it any more once this returns.
     async fn retire(&mut self, id: &ConsumerId) {
         self.windows.remove(id);
+        self.paused.remove(id);
         if let Some(running) = self.running.remove(id) {
             running.retired.cancel();
             wait_for(running.task).await;
         }
     }
 
-    /// Ends a driver in order, so that nothing is sent twice when it goes on.
-    async fn pause(&mut self, id: &ConsumerId) {
-        self.windows.remove(id);
-        if let Some(running) = self.running.remove(id) {
-            running.stop.cancel();
-            wait_for(running.task).await;
+    /// Ends drivers in order, so that nothing is sent twice when they go on. All at once: each may take
+    /// as long as its attempts.
+    async fn pause(&mut self, ids: Vec<ConsumerId>) {
+        let mut tasks = Vec::new();
+        for id in ids {
+            self.windows.remove(&id);
+            if let Some(running) = self.running.remove(&id) {
+                running.stop.cancel();
+                tasks.push(running.task);
+                let url = running.webhook.map(|serving| serving.webhook.url);
+                self.paused.extend(url.map(|url| (id, url)));
+            }
+        }
+        for task in tasks {
+            wait_for(task).await;
         }
     }
 
-    /// A driver has ended; answers with the generation of its webhook.
-    fn forget(&mut self, id: &ConsumerId) -> Option<u64> {
+    /// A driver has ended; answers with the subscription that it served.
+    fn forget(&mut self, id: &ConsumerId) -> Option<Subscription> {
         self.windows.remove(id);
-        let serving = self.running.remove(id)?.webhook;
-        serving.map(|serving| serving.generation)
+        self.running.remove(id)?.subscription
     }
 
     async fn end_all(self) {

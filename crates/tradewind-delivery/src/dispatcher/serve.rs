@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use tradewind_model::{Webhook, WebhookId, WebhookStatus};
 use tradewind_store::{ConsumerId, Replay, Start, StoreError};
 
-use super::{Dispatcher, REPLAYS_MAX, Serving, WEBHOOKS_MAX};
+use super::{Dispatcher, REPLAYS_MAX, Running, Serving, Subscription, WEBHOOKS_MAX};
 use crate::{lanes::Limits, replay::ReplayConsumer, view::Ask, webhook::WebhookConsumer};
 
 /// Of the attempts that a webhook may have at once, the share that a replay gets beside it.
@@ -14,15 +14,22 @@ const REPLAY_SHARE: usize = 4;
 impl Dispatcher {
     /// Makes the running drivers those that the store asks for.
     pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
+        let mut paused = Vec::new();
+        let mut served = Vec::new();
         for (webhook, generation) in self.context.store.list_webhooks(WEBHOOKS_MAX).await? {
             let id = ConsumerId::Webhook(webhook.id);
             match webhook.status {
                 WebhookStatus::Unsubscribed => self.retire(&id).await,
-                WebhookStatus::Subscribed if webhook.paused => self.pause(&id).await,
-                WebhookStatus::Subscribed => self.serve(webhook, generation).await?,
+                WebhookStatus::Subscribed if webhook.paused => paused.push(id),
+                WebhookStatus::Subscribed => served.push((webhook, generation)),
             }
         }
-        self.refresh_replays().await
+        for (webhook, generation) in served {
+            self.serve(webhook, generation).await?;
+        }
+        self.refresh_replays(&mut paused).await?;
+        self.pause(paused).await;
+        Ok(())
     }
 
     async fn serve(&mut self, webhook: Webhook, generation: u64) -> Result<(), StoreError> {
@@ -33,11 +40,13 @@ impl Dispatcher {
         {
             let is_moved = serving.webhook.url != webhook.url;
             serving.follow(webhook);
+            let webhook = serving.webhook.id;
             if is_moved {
-                self.tell_of_move(&id).await;
+                self.tell_of_move(webhook).await;
             }
             return Ok(());
         }
+        let before = self.paused.remove(&id);
         self.retire(&id).await;
         let clock = Arc::clone(&self.context.clock);
         let consumer = match WebhookConsumer::new(&webhook, self.transport.clone(), clock) {
@@ -48,24 +57,43 @@ impl Dispatcher {
             }
         };
         let state = self.context.store.open_consumer(&id, Start::Head).await?;
+        let subscription = Subscription {
+            webhook: webhook.id,
+            generation: state.generation,
+        };
+        let is_moved = before.is_some_and(|before| before != webhook.url);
         let serving = Serving {
             consumer: Arc::clone(&consumer),
             webhook,
             generation: state.generation,
         };
-        self.start(consumer, state, self.context.limits, Some(serving));
+        let webhook = subscription.webhook;
+        let roles = (Some(serving), Some(subscription));
+        self.start(consumer, state, self.context.limits, roles);
+        if is_moved {
+            self.tell_of_move(webhook).await;
+        }
         Ok(())
     }
 
-    /// A driver that has just ended need not be told.
-    async fn tell_of_move(&self, id: &ConsumerId) {
-        if let Some(window) = self.windows.find(id) {
-            let _ = window.asks.send(Ask::EndpointChanged).await;
+    /// Tells those who send to a webhook that it is elsewhere now. A driver that has just ended need not
+    /// be told.
+    async fn tell_of_move(&self, webhook: WebhookId) {
+        let of_it = |running: &Running| {
+            let subscription = running.subscription.as_ref();
+            subscription.is_some_and(|subscription| subscription.webhook == webhook)
+        };
+        let running = self.running.iter().filter(|(_, running)| of_it(running));
+        for (id, _) in running {
+            if let Some(window) = self.windows.find(id) {
+                let _ = window.asks.send(Ask::EndpointChanged).await;
+            }
         }
     }
 
-    /// Replays run while their webhook does.
-    async fn refresh_replays(&mut self) -> Result<(), StoreError> {
+    /// Replays run while their webhook does, one after the other, so that they do not add up at the
+    /// endpoint. Those that are to stop are added to `paused`.
+    async fn refresh_replays(&mut self, paused: &mut Vec<ConsumerId>) -> Result<(), StoreError> {
         let replays = self.context.store.list_replays(REPLAYS_MAX).await?;
         let asked: HashSet<_> = replays
             .iter()
@@ -76,29 +104,37 @@ impl Dispatcher {
         for id in ended {
             self.retire(&id).await;
         }
+        let mut busy = HashSet::new();
         for replay in replays {
             let id = ConsumerId::Replay(replay.id);
-            match self.consumer_of(replay.webhook) {
-                None => self.pause(&id).await,
-                Some(consumer) if !self.running.contains_key(&id) => {
-                    self.start_replay(replay, consumer).await?;
-                }
-                Some(_) => {}
+            let webhook = ConsumerId::Webhook(replay.webhook);
+            let serving = self
+                .serving(&webhook)
+                .filter(|_| !paused.contains(&webhook));
+            let Some((consumer, subscription)) = serving else {
+                paused.push(id);
+                continue;
+            };
+            let is_first = busy.insert(replay.webhook);
+            if is_first && !self.running.contains_key(&id) {
+                self.start_replay(replay, consumer, subscription).await?;
             }
         }
         Ok(())
     }
 
-    fn consumer_of(&self, webhook: WebhookId) -> Option<Arc<WebhookConsumer>> {
-        let running = self.running.get(&ConsumerId::Webhook(webhook))?;
-        let serving = running.webhook.as_ref()?;
-        Some(Arc::clone(&serving.consumer))
+    /// How a webhook is served now.
+    fn serving(&self, webhook: &ConsumerId) -> Option<(Arc<WebhookConsumer>, Subscription)> {
+        let running = self.running.get(webhook)?;
+        let consumer = &running.webhook.as_ref()?.consumer;
+        Some((Arc::clone(consumer), running.subscription.clone()?))
     }
 
     async fn start_replay(
         &mut self,
         replay: Replay,
         webhook: Arc<WebhookConsumer>,
+        subscription: Subscription,
     ) -> Result<(), StoreError> {
         let store = &self.context.store;
         let failed = if replay.range.failed {
@@ -120,7 +156,7 @@ impl Dispatcher {
             ..self.context.limits
         };
         let consumer = Arc::new(ReplayConsumer::new(replay, webhook, failed));
-        self.start(consumer, state, limits, None);
+        self.start(consumer, state, limits, (None, Some(subscription)));
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ impl Driver {
                     conversation,
                     until,
                 } => {
-                    tracing::warn!(consumer = %self.consumer.id(), conversation.id = %conversation, %until, "our own messages answer each other without end; the conversation's events wait until then, or until its contact writes");
+                    tracing::warn!(consumer = %self.consumer.id(), conversation.id = %conversation, %until, "our own messages answer each other without end; the conversation's events wait until then, or until somebody writes");
                 }
             }
         }

@@ -711,6 +711,10 @@ async fn a_replay_goes_on_after_a_crash_and_ends_with_the_subscription() {
     })
     .await;
     let (_, messages) = twenty(&server, &receiver).await;
+    // All of it is saved, so that only the replay repeats anything.
+    server.terminate().await;
+    assert!(server.ended(SOON).await.success());
+    server.start_again().await;
     let range = json!({"since": messages[0][0]["sent_at"]});
     call(&server, "webhooks.replay", range.clone()).await;
     receiver.wait_for(24, SOON).await;
@@ -745,10 +749,105 @@ async fn a_replay_goes_on_after_a_crash_and_ends_with_the_subscription() {
     assert_eq!(receiver.deliveries().len(), sent, "after {before}");
 }
 
+#[tokio::test]
+async fn a_replay_that_is_answered_410_ends_the_subscription() {
+    let server = Server::start().await;
+    let receiver =
+        Receiver::scripted(|_, before| Reply::status(if before.len() < 5 { 200 } else { 410 }))
+            .await;
+    server.subscribe(&receiver.url()).await;
+    let (visitor, _) = server.converse("0").await;
+    for number in 1..5 {
+        visitor.write(&server, &number.to_string()).await;
+    }
+    receiver.wait_for(5, SOON).await;
+    let range = json!({"since": "2020-01-01T00:00:00Z"});
+    call(&server, "webhooks.replay", range).await;
+    let ended = |info: &Value| (info["status"] == "Unsubscribed").then_some(());
+    ask_until(&server, "webhooks.info", json!({}), SOON, ended).await;
+    let count = receiver.count();
+    assert!(count <= 7, "{count} requests");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(receiver.count(), count);
+}
+
+#[tokio::test]
+async fn a_replay_of_what_still_fails_ends_while_other_events_pass() {
+    let (server, receiver) = (server_with_limit("2").await, picky().await);
+    server.subscribe(&receiver.url()).await;
+    let (visitor, _) = server.converse("poison 1").await;
+    visitor.write(&server, "between").await;
+    visitor.write(&server, "poison 2").await;
+    let channel = server.connect_channel().await;
+    let other = Visitor::arrive(&server, &channel).await;
+    let until = async |done: &dyn Fn(&Value) -> bool, verb: &str| {
+        let started = std::time::Instant::now();
+        while !done(&call(&server, verb, json!({})).await) {
+            assert!(started.elapsed() < Duration::from_secs(40), "{verb}");
+            other.write(&server, "passes").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    until(
+        &|failed| failed["response_metadata"]["total"] == 2,
+        "webhooks.failed",
+    )
+    .await;
+    call(&server, "webhooks.replay", json!({"failed": true})).await;
+    until(&|stats| stats["replays"] == json!([]), "webhooks.stats").await;
+    let failed = call(&server, "webhooks.failed", json!({})).await;
+    assert_eq!(
+        failed["response_metadata"]["total"], 2,
+        "both were tried and failed again"
+    );
+}
+
+#[tokio::test]
+async fn replays_of_a_webhook_go_one_after_the_other() {
+    let server = Server::start().await;
+    let receiver = Receiver::scripted(|_, before| Reply {
+        after: Duration::from_millis(if before.len() < 20 { 0 } else { 100 }),
+        ..Reply::status(200)
+    })
+    .await;
+    let (_, messages) = twenty(&server, &receiver).await;
+    for conversation in [1, 0] {
+        let id = &messages[conversation][0]["id"];
+        let of_it = receiver.deliveries();
+        let of_it = of_it
+            .iter()
+            .find(|delivery| json!(delivery.field("id")) == *id);
+        let range = json!({"conversation_id": of_it.unwrap().field("conversation_id")});
+        call(&server, "webhooks.replay", range).await;
+    }
+    let came = receiver.wait_for(40, SOON).await;
+    let expected: Vec<_> = (0..20)
+        .map(|number| format!("{}.{}", 1 - number / 10, number % 10))
+        .collect();
+    assert_eq!(texts(&came[20..]), expected);
+}
+
+#[tokio::test]
+async fn a_webhook_that_was_paused_is_tried_at_once_where_it_is_now() {
+    let server = Server::start().await;
+    let (old, new) = (
+        Receiver::scripted(|_, _| Reply::status(503)).await,
+        Receiver::start().await,
+    );
+    server.subscribe(&old.url()).await;
+    server.converse("moves").await;
+    // The third wait is half a minute.
+    old.wait_for(3, Duration::from_secs(15)).await;
+    let paused = json!({"url": old.url(), "paused": true});
+    call(&server, "webhooks.subscribe", paused).await;
+    server.subscribe(&new.url()).await;
+    assert_eq!(texts(&new.wait_for(1, SOON).await), ["moves"]);
+}
+
 // Loops
 
 #[tokio::test]
-async fn a_bot_that_answers_itself_is_stopped_until_the_contact_writes() {
+async fn a_bot_that_answers_itself_is_stopped_until_somebody_writes() {
     let server = Server::start_with(|command| {
         let command = command.args(["--webhook-allow", "127.0.0.0/8"]);
         command

@@ -123,7 +123,7 @@ fn why_held(app: &App, webhook: &Webhook, held: &HeldLane, work: LaneWork) -> St
         LaneWork::Attempting => format!("attempt {} is under way", held.attempts + 1),
         LaneWork::Queued => "it is sent when there is room".to_owned(),
         LaneWork::Waiting if held.error == FailureClass::Loop.name() => format!(
-            "our own messages answer each other without end; the conversation is left alone until {}, or until its contact writes",
+            "our own messages answer each other without end; the conversation is left alone until {}, or until somebody writes",
             WireTime(held.due_at)
         ),
         LaneWork::Waiting => {
