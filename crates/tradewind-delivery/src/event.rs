@@ -62,14 +62,6 @@ pub fn flat(entry: &LogEntry) -> Option<&Message> {
 
 /// Which entries a webhook is sent.
 pub fn wanted(webhook: &Webhook) -> Wanted {
-    let kinds = [
-        EntryKind::Received,
-        EntryKind::SendRequested,
-        EntryKind::Sent,
-        EntryKind::SendFailed,
-        EntryKind::ChannelConnected,
-        EntryKind::ChannelDisconnected,
-    ];
     let is_wanted = |kind: &EntryKind| {
         if webhook.events.is_empty() {
             matches!(kind, EntryKind::Received | EntryKind::Sent)
@@ -80,7 +72,7 @@ pub fn wanted(webhook: &Webhook) -> Wanted {
         }
     };
     Wanted {
-        kinds: kinds.into_iter().filter(is_wanted).collect(),
+        kinds: EntryKind::ALL.into_iter().filter(is_wanted).collect(),
         senders: webhook.senders.clone(),
     }
 }

@@ -65,6 +65,17 @@ pub enum EntryKind {
     ChannelDisconnected,
 }
 
+impl EntryKind {
+    pub const ALL: [Self; 6] = [
+        Self::Received,
+        Self::SendRequested,
+        Self::Sent,
+        Self::SendFailed,
+        Self::ChannelConnected,
+        Self::ChannelDisconnected,
+    ];
+}
+
 impl LogEntry {
     /// The message it is about, if it is about one.
     pub fn message(&self) -> Option<&Message> {

@@ -107,14 +107,7 @@ impl Coded for DeliveryState {
 }
 
 impl Coded for EntryKind {
-    const ALL: &'static [Self] = &[
-        Self::Received,
-        Self::SendRequested,
-        Self::Sent,
-        Self::SendFailed,
-        Self::ChannelConnected,
-        Self::ChannelDisconnected,
-    ];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn code(self) -> i64 {
         match self {

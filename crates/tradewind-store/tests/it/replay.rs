@@ -56,14 +56,7 @@ const EVERYTHING: ReplayRange = ReplayRange {
 /// Every kind of every sender.
 fn all() -> Wanted {
     Wanted {
-        kinds: vec![
-            EntryKind::Received,
-            EntryKind::SendRequested,
-            EntryKind::Sent,
-            EntryKind::SendFailed,
-            EntryKind::ChannelConnected,
-            EntryKind::ChannelDisconnected,
-        ],
+        kinds: EntryKind::ALL.to_vec(),
         senders: vec![],
     }
 }
