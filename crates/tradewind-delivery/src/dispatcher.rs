@@ -71,7 +71,7 @@ struct Running {
 }
 
 /// A webhook's subscription as it was when a driver started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Subscription {
     webhook: WebhookId,
     generation: u64,
@@ -80,7 +80,6 @@ struct Subscription {
 struct Serving {
     consumer: Arc<WebhookConsumer>,
     webhook: Webhook,
-    generation: u64,
 }
 
 impl Dispatcher {

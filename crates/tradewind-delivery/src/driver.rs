@@ -22,6 +22,7 @@ use crate::{
     attempt::{Attempt, Consumer, Observer},
     chain::chain,
     lanes::{Lanes, Limits},
+    time::span,
     view::{Ask, Tally, View},
 };
 
@@ -196,11 +197,15 @@ impl Driver {
             .unwrap_or(Exit::Ended)
     }
 
+    /// Whether the consumer has an end, and the log was read up to it.
+    fn has_read_all(&self) -> bool {
+        let end = self.consumer.end();
+        end.is_some_and(|end| self.lanes.read_to() >= end)
+    }
+
     /// Whether the consumer has an end, and everything up to it is delivered or set aside and saved.
     fn has_come_to_its_end(&self) -> bool {
-        self.consumer
-            .end()
-            .is_some_and(|end| self.lanes.read_to() >= end)
+        self.has_read_all()
             && self.lanes.is_empty()
             && !self.lanes.has_changes()
             && !self.saving
@@ -279,10 +284,9 @@ impl Driver {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let lanes = self.lanes.next_wake(self.now()).map(|at| {
-            let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
-            Instant::now() + wait
-        });
+        let now = self.now();
+        let lanes = self.lanes.next_wake(now);
+        let lanes = lanes.map(|at| Instant::now() + span(now, at));
         // A save waits for the one before it, and while the store is left alone.
         let save_waits = self.saving || self.store_pause.is_some();
         let save = self.save_at.filter(|_| !save_waits);

@@ -34,15 +34,18 @@ impl Dispatcher {
 
     async fn serve(&mut self, webhook: Webhook, generation: u64) -> Result<(), StoreError> {
         let id = ConsumerId::Webhook(webhook.id);
+        let asked = Subscription {
+            webhook: webhook.id,
+            generation,
+        };
         if let Some(running) = self.running.get_mut(&id)
+            && running.subscription == Some(asked)
             && let Some(serving) = &mut running.webhook
-            && serving.generation == generation
         {
             let is_moved = serving.webhook.url != webhook.url;
             serving.follow(webhook);
-            let webhook = serving.webhook.id;
             if is_moved {
-                self.tell_of_move(webhook).await;
+                self.tell_of_move(asked.webhook).await;
             }
             return Ok(());
         }
@@ -57,21 +60,20 @@ impl Dispatcher {
             }
         };
         let state = self.context.store.open_consumer(&id, Start::Head).await?;
+        // It may have begun anew since it was listed.
         let subscription = Subscription {
-            webhook: webhook.id,
             generation: state.generation,
+            ..asked
         };
         let is_moved = before.is_some_and(|before| before != webhook.url);
         let serving = Serving {
             consumer: Arc::clone(&consumer),
             webhook,
-            generation: state.generation,
         };
-        let webhook = subscription.webhook;
         let roles = (Some(serving), Some(subscription));
         self.start(consumer, state, self.context.limits, roles);
         if is_moved {
-            self.tell_of_move(webhook).await;
+            self.tell_of_move(asked.webhook).await;
         }
         Ok(())
     }
@@ -127,7 +129,7 @@ impl Dispatcher {
     fn serving(&self, webhook: &ConsumerId) -> Option<(Arc<WebhookConsumer>, Subscription)> {
         let running = self.running.get(webhook)?;
         let consumer = &running.webhook.as_ref()?.consumer;
-        Some((Arc::clone(consumer), running.subscription.clone()?))
+        Some((Arc::clone(consumer), running.subscription?))
     }
 
     async fn start_replay(

@@ -44,11 +44,7 @@ impl Driver {
             LogRead::UnderWay => false,
             LogRead::Ended { more } => more || head > self.looked_at,
         };
-        let ended = self
-            .consumer
-            .end()
-            .is_some_and(|end| self.lanes.read_to() >= end);
-        if wanted && !ended && self.lanes.room() > 0 {
+        if wanted && !self.has_read_all() && self.lanes.room() > 0 {
             self.looked_at = head;
             self.start_log_read();
         }
