@@ -49,11 +49,12 @@ fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {
 }
 
 fn v6_kind(address: Ipv6Addr) -> Option<&'static str> {
-    if let Some(embedded) = embedded_v4(address) {
-        return v4_kind(embedded);
-    }
+    // First, as a 6to4 prefix can have an ISATAP address within: both are judged then.
     if let Some(kind) = tunnelled_v4(address).and_then(v4_kind) {
         return Some(kind);
+    }
+    if let Some(embedded) = embedded_v4(address) {
+        return v4_kind(embedded);
     }
     if address.is_unspecified() {
         return Some("unspecified");

@@ -107,6 +107,9 @@ proptest! {
         let address = u128::from(high) << 64 | u128::from(interface) << 32;
         let address = with_v4(address, bits, 0);
         prop_assert!(!is_v4_inside(bits) || !is_open(address));
+        // Within 6to4 of a public address, which is judged by its IPv4 address otherwise.
+        let six_to_four = 0x2002_0808_0808_u128 << 80 | u128::from(interface) << 32;
+        prop_assert_eq!(is_open(with_v4(six_to_four, bits, 0)), !is_v4_inside(bits));
         let public = with_v4(0x2a00_u128 << 112 | u128::from(interface) << 32, bits, 0);
         prop_assert_eq!(is_open(public), !is_v4_inside(bits));
     }
