@@ -12,6 +12,7 @@
 
 mod connect;
 mod connection;
+mod endpoint;
 mod fault;
 mod pool;
 mod retry_after;
@@ -20,8 +21,8 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tradewind_model::Timestamp;
@@ -34,6 +35,8 @@ use crate::{
 use connect::Connector;
 use connection::Connection;
 use pool::Pool;
+
+pub use endpoint::Endpoint;
 
 /// Bytes of the head of a response, informational ones before it included.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -136,34 +139,34 @@ impl Transport {
     /// Posts `body` and reads the answer. `now` dates a `Retry-After` that is a date.
     pub async fn post(
         &self,
-        url: Url,
+        endpoint: &Endpoint,
         headers: HeaderMap,
         body: Bytes,
         now: Timestamp,
     ) -> Exchange {
         let started = Instant::now();
         let mut trace = Trace::default();
-        let exchange = Box::pin(self.exchange(&url, headers, body, now, &mut trace));
+        let exchange = Box::pin(self.exchange(endpoint, headers, body, now, &mut trace));
         let result = tokio::time::timeout(self.limits.deadline, exchange).await;
-        let result = result.unwrap_or_else(|_| Err(self.late(&url, &trace)));
+        let result = result.unwrap_or_else(|_| Err(self.late(endpoint.url(), &trace)));
         trace.total = started.elapsed();
         Exchange { result, trace }
     }
 
     async fn exchange(
         &self,
-        url: &Url,
+        endpoint: &Endpoint,
         headers: HeaderMap,
         body: Bytes,
         now: Timestamp,
         trace: &mut Trace,
     ) -> Result<Reply, Failure> {
-        let request = request(url, headers, body)?;
-        if let Some(connection) = self.pool.take(&url.origin()).await {
+        let request = endpoint.request(headers, body)?;
+        if let Some(connection) = self.pool.take(endpoint.origin()).await {
             trace.reused = true;
             trace.address = Some(connection.address());
             match self
-                .converse(url, connection, request.clone(), now, trace)
+                .converse(endpoint, connection, request.clone(), now, trace)
                 .await
             {
                 Ok(reply) => return Ok(reply),
@@ -171,7 +174,7 @@ impl Transport {
                 Err(Broken::Unanswered) => *trace = Trace::default(),
             }
         }
-        let connection = match self.connector.connect(url, trace).await {
+        let connection = match self.connector.connect(endpoint.url(), trace).await {
             Ok(connection) => connection,
             Err(failure) => {
                 if failure.class == FailureClass::Internal {
@@ -180,7 +183,7 @@ impl Transport {
                 return Err(failure);
             }
         };
-        match self.converse(url, connection, request, now, trace).await {
+        match self.converse(endpoint, connection, request, now, trace).await {
             Ok(reply) => Ok(reply),
             Err(Broken::Failed(failure)) => Err(failure),
             Err(Broken::Unanswered) => Err(fault::unanswered()),
@@ -190,7 +193,7 @@ impl Transport {
     /// One request and its answer on `connection`, which is kept for others if it can be.
     async fn converse(
         &self,
-        url: &Url,
+        endpoint: &Endpoint,
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         now: Timestamp,
@@ -208,15 +211,15 @@ impl Transport {
         };
         trace.first_byte = Some(sent.elapsed());
         let (head, body) = response.into_parts();
-        let whole = self.read(body, &connection, trace).await;
+        let whole = self.read(body, &mut connection, trace).await;
         let whole = whole.map_err(|failure| {
             Broken::Failed(Failure {
                 status: Some(head.status.as_u16()),
                 ..failure
             })
         })?;
-        if whole {
-            self.pool.give(url.origin(), connection);
+        if whole && !connection.is_over() {
+            self.pool.give(endpoint.origin(), connection);
         }
         Ok(Reply {
             status: head.status,
@@ -230,11 +233,11 @@ impl Transport {
     async fn read(
         &self,
         mut body: Incoming,
-        connection: &Connection,
+        connection: &mut Connection,
         trace: &mut Trace,
     ) -> Result<bool, Failure> {
         let mut read = 0;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = connection.frame(&mut body).await {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(_) if connection.is_spent() => return Ok(false),
@@ -285,23 +288,6 @@ impl Reply {
             format!("the endpoint answered {status} to {location}, which is not followed")
         }
     }
-}
-
-fn request(url: &Url, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
-    let unfit = |error: &dyn std::error::Error| {
-        let detail = format!("the url cannot be requested: {error}");
-        Failure::new(FailureClass::Internal, detail)
-    };
-    let target = &url[Position::BeforePath..Position::AfterQuery];
-    let target: Uri = target.parse().map_err(|error| unfit(&error))?;
-    let host = &url[Position::BeforeHost..Position::AfterPort];
-    let host = HeaderValue::from_str(host).map_err(|error| unfit(&error))?;
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = target;
-    *request.headers_mut() = headers;
-    request.headers_mut().insert(header::HOST, host);
-    Ok(request)
 }
 
 /// Scheme, host and path of where a redirect points: a query can hold a token.

@@ -14,13 +14,12 @@ use tradewind_model::{
     WebhookId,
 };
 use tradewind_store::{ConsumerId, Wanted};
-use url::Url;
 
 use crate::{
     attempt::{Consumer, Failure, FailureClass, Outcome, Report},
     event::{self, Event},
-    sign,
-    transport::{Exchange, Reply, Transport},
+    sign::{self, Key},
+    transport::{Endpoint, Exchange, Reply, Transport},
 };
 
 /// Headers a webhook may set.
@@ -116,10 +115,10 @@ pub struct WebhookConsumer {
 
 /// What is sent, and where it goes now. Replaced as a whole when the webhook is updated.
 struct Target {
-    url: Url,
+    endpoint: Endpoint,
     headers: HeaderMap,
-    secret: String,
-    old_secret: Option<(String, Timestamp)>,
+    key: Key,
+    old_key: Option<(Key, Timestamp)>,
     events: Vec<EventType>,
     wanted: Wanted,
 }
@@ -127,7 +126,7 @@ struct Target {
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target")
-            .field("url", &self.url.as_str())
+            .field("url", &self.endpoint.url().as_str())
             .finish_non_exhaustive()
     }
 }
@@ -147,20 +146,20 @@ impl Target {
         headers.extend(parse_headers(&webhook.headers)?);
         let old_secret = webhook.old_secret.as_ref();
         Ok(Self {
-            url: webhook.url.parse()?,
+            endpoint: Endpoint::new(webhook.url.parse()?),
             headers,
-            secret: webhook.api_secret.to_string(),
-            old_secret: old_secret.map(|old| (old.secret.to_string(), old.until)),
+            key: Key::new(&webhook.api_secret.to_string()),
+            old_key: old_secret.map(|old| (Key::new(&old.secret.to_string()), old.until)),
             events: webhook.events.clone(),
             wanted: event::wanted(webhook),
         })
     }
 
     /// Those that sign at `now`, the one in force first.
-    fn secrets(&self, now: Timestamp) -> Vec<&str> {
-        let old = self.old_secret.as_ref().filter(|(_, until)| now < *until);
-        iter::once(self.secret.as_str())
-            .chain(old.map(|(secret, _)| secret.as_str()))
+    fn keys(&self, now: Timestamp) -> Vec<&Key> {
+        let old = self.old_key.as_ref().filter(|(_, until)| now < *until);
+        iter::once(&self.key)
+            .chain(old.map(|(key, _)| key))
             .collect()
     }
 }
@@ -217,16 +216,21 @@ impl WebhookConsumer {
     /// Signs and posts; signed afresh each time, so that the timestamp is that of the attempt.
     async fn send(&self, target: &Arc<Target>, event: Event) -> Report {
         let now = self.clock.now();
-        let secrets = target.secrets(now);
-        let signed = match sign::headers(&secrets, &event.id, now.as_second(), &event.body) {
-            Ok(signed) => signed,
-            Err(error) => return internal(error.to_string()),
-        };
+        let keys = target.keys(now);
         let mut headers = target.headers.clone();
-        headers.extend(signed);
+        let signed = sign::add_headers(
+            &mut headers,
+            &keys,
+            &event.id,
+            now.as_second(),
+            &event.body,
+        );
+        if let Err(error) = signed {
+            return internal(error.to_string());
+        }
         let Exchange { result, trace } = self
             .transport
-            .post(target.url.clone(), headers, event.body.into(), now)
+            .post(&target.endpoint, headers, event.body.into(), now)
             .await;
         let outcome = match result {
             Err(failure) => Outcome::Failed(failure),

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A source of random bits: identifiers, tokens and jitter.
@@ -24,22 +27,50 @@ pub trait Random: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// The operating system's.
+/// The operating system's, fetched for some draws at a time: an identifier is drawn for each message.
 #[derive(Debug, Default)]
-pub struct OsRandom;
+pub struct OsRandom(Mutex<Drawn>);
+
+/// Draws that one call of the system serves.
+const DRAWS: usize = 64;
+
+/// Bits that nobody has seen yet.
+#[derive(Default)]
+struct Drawn(Vec<u128>);
+
+impl fmt::Debug for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Drawn")
+    }
+}
 
 impl Random for OsRandom {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one reader of the system's randomness"
-    )]
     fn bits(&self) -> u128 {
-        let mut bytes = [0; 16];
-        if let Err(error) = getrandom::fill(&mut bytes) {
-            unreachable!("a system without random bits cannot run a server: {error}");
+        let mut drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.0.is_empty() {
+            let bytes: [u8; 16 * DRAWS] = system_bytes();
+            let (draws, _) = bytes.as_chunks();
+            drawn.0.extend(draws.iter().copied().map(u128::from_ne_bytes));
         }
-        u128::from_ne_bytes(bytes)
+        drawn.0.pop().unwrap_or_default()
     }
+
+    /// Straight from the system: none of it was in memory before.
+    fn secret(&self) -> [u8; 32] {
+        system_bytes()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader of the system's randomness"
+)]
+fn system_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        unreachable!("a system without random bits cannot run a server: {error}");
+    }
+    bytes
 }
 
 /// A test's: the same seed, the same bits (`SplitMix64`, two words at a time).

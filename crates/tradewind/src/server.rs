@@ -79,7 +79,7 @@ impl Server {
             .with_context(|| format!("cannot listen on {}", settings.listen.0))?;
         let address = listener.local_addr().context("cannot listen")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let random: Arc<dyn Random> = Arc::new(OsRandom::default());
         let store = SqliteStore::open(&settings.data, Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(store);
         let (admin_token, token_is_new) =

@@ -54,16 +54,17 @@ impl Pool {
         }
     }
 
-    pub(super) fn give(self: &Arc<Self>, origin: Origin, connection: Connection) {
+    pub(super) fn give(self: &Arc<Self>, origin: &Origin, connection: Connection) {
         let mut kept = self.lock();
         if kept.count >= KEPT_MAX {
             return;
         }
-        let others = kept.connections.entry(origin).or_default();
-        if others.len() >= self.per_host_max {
-            return;
+        let given = (connection, Instant::now());
+        match kept.connections.get_mut(origin) {
+            Some(others) if others.len() >= self.per_host_max => return,
+            Some(others) => others.push(given),
+            None => drop(kept.connections.insert(origin.clone(), vec![given])),
         }
-        others.push((connection, Instant::now()));
         kept.count += 1;
         if !std::mem::replace(&mut kept.swept, true) {
             let pool = Arc::downgrade(self);

@@ -20,11 +20,13 @@ use tokio_rustls::client::TlsStream;
 pub(super) type Allowance = Arc<AtomicUsize>;
 
 /// A connection, plain or encrypted, whose reads end with its allowance.
+#[derive(Debug)]
 pub(super) struct Stream {
     socket: Socket,
     allowance: Allowance,
 }
 
+#[derive(Debug)]
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),

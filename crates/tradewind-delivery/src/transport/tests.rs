@@ -154,9 +154,10 @@ async fn post(transport: &Transport, address: SocketAddr) -> Exchange {
 }
 
 async fn post_to(transport: &Transport, url: &str) -> Exchange {
-    let (url, body) = (url.parse().unwrap(), Bytes::from_static(BODY.as_bytes()));
+    let endpoint = super::Endpoint::new(url.parse().unwrap());
+    let body = Bytes::from_static(BODY.as_bytes());
     transport
-        .post(url, HeaderMap::new(), body, Timestamp::UNIX_EPOCH)
+        .post(&endpoint, HeaderMap::new(), body, Timestamp::UNIX_EPOCH)
         .await
 }
 

@@ -116,7 +116,7 @@ async fn send(
 ) -> Result<Answer<MessageView>, ApiError> {
     let content = request.message.into_content(app.text_bytes_max)?;
     let idempotency = key.of(
-        format!("chatplugin.send {}", session.id),
+        format_args!("chatplugin.send {}", session.id),
         &[content.text.as_str()],
     );
     let message = NewMessage {

@@ -125,15 +125,20 @@ fn from_text<T: DeserializeOwned>(body: &str) -> Result<T, ApiError> {
             Err(error) => Err(ApiError::Malformed(error.to_string())),
         };
     }
+    serde_json::from_str(body).map_err(|error| explain::<T>(body, &error))
+}
+
+/// Reads the body again, this time with an eye on where it is wrong.
+fn explain<T: DeserializeOwned>(body: &str, error: &serde_json::Error) -> ApiError {
     let mut deserializer = serde_json::Deserializer::from_str(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        describe(&path, &error.into_inner())
-    })?;
-    deserializer
-        .end()
-        .map_err(|error| ApiError::Malformed(error.to_string()))?;
-    Ok(value)
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => {
+            let path = error.path().to_string();
+            describe(&path, &error.into_inner())
+        }
+        // It is what comes after the object.
+        Ok(_) => ApiError::Malformed(error.to_string()),
+    }
 }
 
 /// Says which field is wrong and what it must be.

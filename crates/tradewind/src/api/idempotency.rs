@@ -1,5 +1,7 @@
 //! `Idempotency-Key`: a repeated request does not write twice.
 
+use std::fmt;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use sha2::{Digest as _, Sha256};
 use tradewind_store::Idempotency;
@@ -35,17 +37,17 @@ impl FromRequestParts<App> for IdempotencyKey {
 
 impl IdempotencyKey {
     /// `caller` is whose key it is; `request`, the parts that make two requests the same.
-    pub(crate) fn of(self, caller: String, request: &[&str]) -> Option<Idempotency> {
+    pub(crate) fn of(self, caller: fmt::Arguments<'_>, request: &[&str]) -> Option<Idempotency> {
+        let key = self.0?;
         let mut hash = Sha256::new();
         for part in request {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(part);
         }
-        let request_hash = hash.finalize().into();
-        self.0.map(|key| Idempotency {
-            scope: caller,
+        Some(Idempotency {
+            scope: caller.to_string(),
             key,
-            request_hash,
+            request_hash: hash.finalize().into(),
         })
     }
 }

@@ -69,7 +69,7 @@ async fn send(
     let content = request.message.into_content(app.text_bytes_max)?;
     let conversation = request.conversation_id.to_string();
     let idempotency = key.of(
-        format!("messages.send {}", token.id),
+        format_args!("messages.send {}", token.id),
         &[conversation.as_str(), content.text.as_str()],
     );
     let message = NewMessage {

@@ -75,7 +75,7 @@ pub(super) async fn run(options: &ListenOptions) -> anyhow::Result<()> {
         Some(secret) => secret.clone(),
         None => derived_secret(puller.token()),
     };
-    let forwarder = Forwarder::new(&options.forward, secret.clone())?;
+    let forwarder = Forwarder::new(&options.forward, &secret)?;
     greet(&puller, &forwarder, &secret);
     let mut listener = Listener {
         queue: Queue::default(),

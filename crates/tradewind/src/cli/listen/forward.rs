@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tradewind_delivery::{
     attempt::{Failure, FailureClass},
     guard::Guard,
-    sign,
-    transport::{Reply, Transport, TransportLimits},
+    sign::{self, Key},
+    transport::{Endpoint, Reply, Transport, TransportLimits},
     webhook,
 };
 use tradewind_model::{Clock as _, SystemClock, Timestamp, WireTime};
@@ -22,8 +22,8 @@ use crate::cli::event::Event;
 const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 pub(super) struct Forwarder {
-    url: Url,
-    secret: SecretString,
+    endpoint: Endpoint,
+    key: Key,
     transport: Transport,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Attempt {
 }
 
 impl Forwarder {
-    pub(super) fn new(url: &str, secret: SecretString) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, secret: &SecretString) -> anyhow::Result<Self> {
         let everywhere = EVERYWHERE.iter().map(|net| net.parse::<IpNet>());
         let everywhere = everywhere.collect::<Result<Vec<_>, _>>();
         let guard = Guard::new(&everywhere.context("every address")?);
@@ -46,14 +46,14 @@ impl Forwarder {
             .map_err(|error| anyhow!("--forward: {error}"))?;
         let transport = Transport::new(guard, TransportLimits::default());
         Ok(Self {
-            url,
-            secret,
+            endpoint: Endpoint::new(url),
+            key: Key::new(secret.expose_secret()),
             transport: transport.context("no HTTP client")?,
         })
     }
 
     pub(super) fn url(&self) -> &Url {
-        &self.url
+        self.endpoint.url()
     }
 
     pub(super) async fn attempt(&self, event: Arc<Event>, number: u32) -> Attempt {
@@ -71,19 +71,18 @@ impl Forwarder {
     async fn post(&self, event: &Event) -> Result<Reply, Failure> {
         let now = SystemClock.now();
         let body = event.body.get().to_owned();
-        let signed = sign::headers(
-            &[self.secret.expose_secret()],
+        let mut headers = webhook::common_headers();
+        let signed = sign::add_headers(
+            &mut headers,
+            &[&self.key],
             &event.id.to_string(),
             now.as_second(),
             body.as_bytes(),
         );
-        let signed =
-            signed.map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
-        let mut headers = webhook::common_headers();
-        headers.extend(signed);
+        signed.map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
         let post = self
             .transport
-            .post(self.url.clone(), headers, body.into(), now);
+            .post(&self.endpoint, headers, body.into(), now);
         post.await.result
     }
 }
