@@ -5,6 +5,7 @@ mod app;
 mod cli;
 mod console;
 mod lifecycle;
+mod listener;
 mod live;
 mod routes;
 mod server;

@@ -18,18 +18,24 @@ use crate::{
 
 /// All routes. `request_max` is the longest time of one request; sockets may stay longer.
 pub(crate) fn all(app: App, request_max: Duration) -> Router {
-    Router::new()
-        .merge(api::router())
-        .merge(console::router())
+    let timed = Router::new().merge(api::router()).merge(console::router());
+    layered(timed, live::router(), request_max).with_state(app)
+}
+
+/// The routes with what holds for all. One of `timed` may take `request_max`.
+pub(crate) fn layered<S>(timed: Router<S>, untimed: Router<S>, request_max: Duration) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    timed
         .layer(from_fn_with_state(request_max, limit_time))
-        .merge(live::router())
+        .merge(untimed)
         .fallback(async || ApiError::EndpointNotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::Panicked.into_response()
         }))
         .layer(from_fn(log))
-        .with_state(app)
 }
 
 /// Ends a request that takes too long. What it was writing is written or not as a whole.

@@ -31,8 +31,15 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        Self::read(request, app.body_bytes_max).await
+    }
+}
+
+impl<T: DeserializeOwned> Json<T> {
+    /// The body of `request`, which may be `bytes_max` long.
+    pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = read(body, app.body_bytes_max).await?;
+        let body = read(body, bytes_max).await?;
         parse(&parts.headers, &body).map(Self)
     }
 }
