@@ -1,10 +1,12 @@
 //! The command line: one module a command.
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod client;
 mod demo;
 mod event;
 mod listen;
-mod output;
+pub(crate) mod output;
 mod serve;
 mod tail;
 
@@ -73,6 +75,17 @@ enum Command {
     /// the server was away. Ctrl-C ends it, and says how to go on from there.
     #[command(after_help = "Example:\n  tradewind tail --from start --json | jq .text")]
     Tail(tail::TailOptions),
+    /// Measure how fast Tradewind is on this machine.
+    ///
+    /// Starts a server on a directory of its own, a load generator and a receiver, and checks that every
+    /// message arrives, in order. In the same run it measures two relays that store nothing: the floor,
+    /// which has the same HTTP stack, and the limit, which has only what is needed.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = "Example:\n  tradewind bench --quick --json figures.json")]
+    Bench(bench::BenchOptions),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BenchPart,
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +153,10 @@ pub(crate) fn run() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    #[cfg(target_os = "linux")]
+    if matches!(cli.command, Command::BenchPart) {
+        return exit_code(crate::bench::run_part());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -152,9 +169,17 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(options) => runtime.block_on(demo::run(&options)),
         Command::Listen(options) => runtime.block_on(listen::run(&options)),
         Command::Tail(options) => runtime.block_on(tail::run(&options)),
+        #[cfg(target_os = "linux")]
+        Command::Bench(options) => runtime.block_on(bench::run(&options)),
+        #[cfg(target_os = "linux")]
+        Command::BenchPart => unreachable!("it has a runtime of its own"),
     };
     // What still blocks a thread, such as a lookup that hangs, must not keep the process.
     runtime.shutdown_background();
+    exit_code(ended)
+}
+
+fn exit_code(ended: anyhow::Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -163,7 +188,11 @@ pub(crate) fn run() -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     output::error(&format!("tradewind: {error:#}"));
-    if error.is::<Broken>() {
+    #[cfg(target_os = "linux")]
+    let is_bad = error.is::<crate::bench::Invalid>() || error.is::<bench::Missed>();
+    #[cfg(not(target_os = "linux"))]
+    let is_bad = false;
+    if is_bad || error.is::<Broken>() {
         ExitCode::FAILURE
     } else {
         ExitCode::from(REFUSED)

@@ -2,6 +2,8 @@
 
 mod api;
 mod app;
+#[cfg(target_os = "linux")]
+mod bench;
 mod cli;
 mod console;
 mod lifecycle;

@@ -72,7 +72,15 @@ async fn help_names_every_command_and_option() {
     for (arguments, names) in [
         (
             &["--help"][..],
-            &["serve", "demo", "listen", "tail", "--help", "--version"][..],
+            &[
+                "serve",
+                "demo",
+                "listen",
+                "tail",
+                "bench",
+                "--help",
+                "--version",
+            ][..],
         ),
         (
             &["serve", "--help"],
@@ -102,6 +110,12 @@ async fn help_names_every_command_and_option() {
                 "--conversation",
                 "--json",
                 "Example:",
+            ],
+        ),
+        (
+            &["bench", "--help"],
+            &[
+                "--quick", "--runs", "--json", "--dir", "--strict", "main", "Example:",
             ],
         ),
         (

@@ -10,6 +10,8 @@
 
 mod api;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod bench;
 mod cli;
 mod delivery;
 mod faults;

@@ -1,0 +1,130 @@
+//! `tradewind bench`: measures this machine's Tradewind against what no webhook server can do without.
+//!
+//! Everything is a process of its own on loopback: the server as a user starts it, on a real directory;
+//! a load generator; a receiver. In the same run the same load goes through two relays that store nothing:
+//! the *floor*, which has the server's own HTTP stack, and the *limit*, on bare hyper. Both what a machine
+//! can do and how loaded it is cancel out in the ratios.
+//!
+//! A figure counts only if every message that was accepted arrived, in order within its conversation;
+//! otherwise the benchmark fails.
+
+mod bare_relay;
+mod budget;
+mod child;
+mod clock;
+mod figure;
+mod latency;
+mod ledger;
+mod load;
+mod machine;
+mod part;
+mod receiver;
+mod relay;
+mod scenario;
+mod table;
+mod text;
+mod usage;
+mod wire;
+mod world;
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+pub(crate) use part::run as run_part;
+pub(crate) use scenario::Scenario;
+
+use self::{budget::Budget, latency::Latency, machine::Machine};
+use crate::cli::output;
+
+/// Something was lost, out of order or refused, so there is nothing to report.
+#[derive(Debug, thiserror::Error)]
+#[error("the run does not count: {0}")]
+pub(crate) struct Invalid(String);
+
+/// What holds for all scenarios.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// A directory on a disk; what is put there is removed at the end.
+    pub(crate) directory: PathBuf,
+    pub(crate) runs: u32,
+    /// How long each measured phase takes.
+    pub(crate) span: Duration,
+    /// How long each server is under load before it is measured.
+    pub(crate) warm_up: Duration,
+    /// How often the disk's sync is measured.
+    pub(crate) syncs: u32,
+}
+
+/// What a scenario found.
+#[derive(Debug)]
+struct Report {
+    figures: Map<String, Value>,
+    budgets: Vec<Budget>,
+    /// For a person.
+    table: String,
+}
+
+/// What all scenarios found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) figures: Value,
+    /// For a person.
+    pub(crate) text: String,
+    pub(crate) budgets_met: bool,
+}
+
+impl Bench {
+    /// Runs the scenarios, one after the other.
+    ///
+    /// # Errors
+    /// [`Invalid`], or whatever kept it from measuring.
+    pub(crate) async fn run(&self, scenarios: &[Scenario]) -> anyhow::Result<Outcome> {
+        let machine = Machine::look(&self.directory)?;
+        if machine.is_in_memory() {
+            note(&format!(
+                "WARNING: {} is in memory ({}): what is synced there costs nothing and is not durable. Give a directory on a disk by --dir.",
+                self.directory.display(),
+                machine.filesystem
+            ));
+        }
+        let sync = machine::sync_latency(&self.directory, self.syncs)?;
+        let mut figures = Map::new();
+        figures.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        figures.insert("machine".to_owned(), json!(machine));
+        figures.insert("sync".to_owned(), in_micros(sync));
+        let mut text = table::head(&machine, sync);
+        let mut budgets = Vec::new();
+        for scenario in scenarios {
+            note(&format!("scenario {}", scenario.name()));
+            let report = scenario.run(self, sync).await?;
+            text.push('\n');
+            text.push_str(&table::budgets(&report.budgets));
+            text.push('\n');
+            text.push_str(&report.table);
+            budgets.extend(report.budgets);
+            // Those of the main scenario are what most readers want, so they stand at the top.
+            if *scenario == Scenario::Main {
+                figures.extend(report.figures);
+            } else {
+                figures.insert(scenario.name().to_owned(), report.figures.into());
+            }
+        }
+        figures.insert("budgets".to_owned(), json!(budgets));
+        Ok(Outcome {
+            figures: figures.into(),
+            text,
+            budgets_met: budgets.iter().all(|budget| budget.met),
+        })
+    }
+}
+
+/// Tells whoever waits how far it is.
+fn note(line: &str) {
+    output::error(&format!("bench: {line}"));
+}
+
+fn in_micros(latency: Latency) -> Value {
+    let Latency { p50, p95, p99, max } = latency;
+    json!({ "p50_us": p50, "p95_us": p95, "p99_us": p99, "max_us": max })
+}

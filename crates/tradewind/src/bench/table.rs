@@ -1,0 +1,73 @@
+//! Tables on a terminal.
+
+use std::fmt::Write as _;
+
+use super::{
+    budget::{Bound, Budget},
+    figure::{float, shown},
+    latency::Latency,
+    machine::Machine,
+};
+
+/// What it ran on, in two lines.
+pub(super) fn head(machine: &Machine, sync: Latency) -> String {
+    let Machine {
+        cpu,
+        cores,
+        memory_bytes,
+        kernel,
+        filesystem,
+        disk,
+    } = machine;
+    format!(
+        "Tradewind {} on {cores} cores of {cpu}, {} GiB, Linux {kernel}\n\
+         Data on {filesystem}, {disk}: a sync takes {} ms (p50), {} ms (p99)\n",
+        env!("CARGO_PKG_VERSION"),
+        shown(float(*memory_bytes) / float(1 << 30)),
+        shown(sync.p50 / 1e3),
+        shown(sync.p99 / 1e3),
+    )
+}
+
+/// Each budget, what was measured, and whether it is met.
+pub(super) fn budgets(budgets: &[Budget]) -> String {
+    let mut rows = vec![["", "measured", "budget", ""].map(str::to_owned).to_vec()];
+    for budget in budgets {
+        let sign = match budget.bound {
+            Bound::AtMost => "≤",
+            Bound::AtLeast => "≥",
+        };
+        let unit = budget.unit;
+        rows.push(vec![
+            budget.name.replace('_', " "),
+            format!("{} {unit}", shown(budget.measured)),
+            format!("{sign} {} {unit}", shown(budget.budget)),
+            if budget.met { "met" } else { "NOT MET" }.to_owned(),
+        ]);
+    }
+    aligned(&rows)
+}
+
+/// The rows with their columns aligned: the first to the left, the others to the right.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if at == 0 {
+                write!(line, "{cell:<width$}")
+            } else {
+                write!(line, "  {cell:>width$}")
+            };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

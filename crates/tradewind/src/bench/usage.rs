@@ -1,0 +1,57 @@
+//! What a process has used, as the system tells.
+
+use std::{fs, io};
+
+use super::figure::float;
+
+/// Since the process started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    /// Seconds of CPU, user and system.
+    pub(super) cpu: f64,
+    /// Bytes written that reach the disk. `None` where the system does not count them.
+    pub(super) written: Option<u64>,
+}
+
+impl Usage {
+    pub(super) fn of(pid: u32) -> io::Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let cpu = ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        Ok(Self {
+            cpu: float(cpu) / float(rustix::param::clock_ticks_per_second()),
+            written: field(&io, "write_bytes:"),
+        })
+    }
+}
+
+/// Bytes of memory that a process has: now, and at most so far.
+pub(super) fn memory(pid: u32) -> io::Result<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kibibytes = |name| field(&status, name).ok_or(io::ErrorKind::InvalidData);
+    Ok((kibibytes("VmRSS:")? << 10, kibibytes("VmHWM:")? << 10))
+}
+
+/// User and system time. The name before them, in parentheses, can hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// The number after `name` in a file of such lines.
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_processs_time_is_found_behind_any_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 1 0 5 0 0";
+        assert_eq!(super::ticks(stat), Some(42));
+        assert_eq!(super::ticks("7 (a"), None);
+    }
+}

@@ -1,0 +1,81 @@
+//! `tradewind bench`.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tempfile::TempDir;
+
+use crate::{
+    bench::{Bench, Scenario},
+    cli::output,
+    server::Signals,
+};
+
+/// A budget is not met, and that was to be an error.
+#[derive(Debug, thiserror::Error)]
+#[error("a budget is not met")]
+pub(crate) struct Missed;
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOptions {
+    /// What to measure
+    #[arg(value_name = "SCENARIO", value_enum, default_values_t = [Scenario::Main])]
+    scenarios: Vec<Scenario>,
+    /// One short run, in less than 40 seconds: shows that it works, and roughly how fast
+    #[arg(long)]
+    quick: bool,
+    /// Runs, of which medians are reported [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+    /// Write the figures to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep the servers' data below DIR while it runs; it must be on a disk, not in memory
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Exit with 1 when a budget is not met
+    #[arg(long)]
+    strict: bool,
+    /// Measure a build that is not optimised
+    #[arg(long, hide = true)]
+    allow_debug: bool,
+    /// How long each phase takes
+    #[arg(long, hide = true, value_name = "MILLISECONDS")]
+    phase_ms: Option<u64>,
+}
+
+pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
+    ensure!(
+        options.allow_debug || !cfg!(debug_assertions),
+        "this is a debug build, whose figures say nothing; use one by cargo build --release"
+    );
+    let mut signals = Signals::listen()?;
+    let directory = TempDir::with_prefix_in("tradewind-bench-", &options.dir)
+        .with_context(|| format!("cannot write to {}", options.dir.display()))?;
+    let seconds = if options.quick { 3 } else { 8 };
+    let span = options
+        .phase_ms
+        .map_or(Duration::from_secs(seconds), Duration::from_millis);
+    let bench = Bench {
+        directory: directory.path().to_owned(),
+        runs: options.runs.unwrap_or(if options.quick { 1 } else { 5 }),
+        span,
+        warm_up: span / 8,
+        syncs: if options.quick { 200 } else { 1_000 },
+    };
+    // Dropping it ends the processes.
+    let outcome = tokio::select! {
+        outcome = bench.run(&options.scenarios) => outcome?,
+        () = signals.next() => return Ok(()),
+    };
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&outcome.figures)? + "\n";
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    output::say(outcome.text.trim_end());
+    if options.strict && !outcome.budgets_met {
+        return Err(Missed.into());
+    }
+    Ok(())
+}
