@@ -11,6 +11,7 @@ mod channel;
 mod consumer;
 mod conversation;
 mod fault;
+mod lane;
 mod log;
 mod migrate;
 mod open;

@@ -1,27 +1,24 @@
 //! Writing the log: `append` and `settle`.
+//!
+//! What it costs is mostly statements, so an append makes as few as it can: one that finds the
+//! conversation, and three that write. No `RETURNING`: for that, `SQLite` copies each page it changes.
+
+mod target;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tradewind_model::{
-    ChannelId, DeliveryState, EntryKind, Message, MessageId, SenderType, Sequence, Source,
-    Timestamp,
-};
+use tradewind_model::{DeliveryState, EntryKind, Message, MessageId, Sequence, Timestamp};
 
 use super::{
+    lane, log,
     row::{Coded as _, get, integer, json, message, message_columns},
     writer::Batch,
 };
 use crate::{Appended, Idempotency, NewMessage, Origin, Settlement, StoreError};
-
-/// The conversation a message goes to.
-struct Target {
-    row: i64,
-    channel_id: ChannelId,
-    source: Source,
-    contact_source_id: String,
-}
+use target::{Target, advance, create_or_refuse, takes, target};
 
 /// An entry to be written.
 pub(super) struct Entry {
+    pub(super) sequence: Sequence,
     pub(super) lane_row: i64,
     pub(super) position: u64,
     pub(super) kind: EntryKind,
@@ -33,41 +30,42 @@ pub(super) fn append(
     now: Timestamp,
     new: &NewMessage,
 ) -> Result<Appended, StoreError> {
-    if let Some(answer) = earlier(batch, new)? {
+    if let Some(idempotency) = &new.idempotency
+        && let Some(answer) = earlier_by_key(batch, idempotency)?
+    {
         return Ok(answer);
     }
-    let row = next_message_row(batch)?;
-    let target = match target(batch, new, row)? {
-        Ok(target) => target,
-        Err(refusal) => return Ok(refusal),
+    let sequence = next_sequence(batch)?;
+    let target = match target(batch, new.conversation_id)? {
+        Some(target) if takes(&target, &new.origin) => target,
+        // Before anything is refused or created: it may be stored already.
+        found => match earlier(batch, new.id)? {
+            Some(message) => return Ok(Appended::Repeated(message)),
+            None => match create_or_refuse(batch, new, found, sequence)? {
+                Ok(target) => target,
+                Err(refusal) => return Ok(refusal),
+            },
+        },
     };
-    let (state, kind) = match new.origin {
-        Origin::Source { .. } => (DeliveryState::Delivered, EntryKind::Received),
-        Origin::Api => (DeliveryState::Pending, EntryKind::SendRequested),
-    };
-    let (position, entry_position) = advance(batch, &target, row, new.sender.kind)?;
+    let message = stored(new, &target);
+    if !write_message(batch, now, &message, &target, sequence)? {
+        let message = earlier(batch, new.id)?.ok_or(StoreError::NotFound)?;
+        return Ok(Appended::Repeated(message));
+    }
+    advance(batch, &target, message.sender.kind, sequence)?;
     let entry = Entry {
+        sequence,
         lane_row: target.row,
-        position: entry_position,
-        kind,
-        message_row: Some(row),
+        position: target.entry_count + 1,
+        kind: match new.origin {
+            Origin::Source { .. } => EntryKind::Received,
+            Origin::Api => EntryKind::SendRequested,
+        },
+        message_row: Some(integer(sequence.0)),
     };
-    let sequence = write_entry(batch, now, &entry)?;
-    let message = Message {
-        id: new.id,
-        conversation_id: new.conversation_id,
-        channel_id: target.channel_id,
-        source: target.source,
-        contact_source_id: target.contact_source_id,
-        position,
-        sender: new.sender.clone(),
-        content: new.content.clone(),
-        state,
-        sent_at: whole_milliseconds(new.sent_at),
-    };
-    write_message(batch, now, &message, &entry, sequence)?;
+    write_entry(batch, now, &entry)?;
     if let Some(idempotency) = &new.idempotency {
-        write_key(batch, now, idempotency, row)?;
+        write_key(batch, now, idempotency, integer(sequence.0))?;
     }
     Ok(Appended::Stored(message))
 }
@@ -81,13 +79,15 @@ pub(super) fn settle(
     let pending = batch
         .prepare_cached(
             "-- settle
-             SELECT row, conversation_row FROM message WHERE id = ?1 AND state = ?2",
+             SELECT m.row, c.row, c.entry_count
+             FROM message m JOIN conversation c ON c.row = m.conversation_row
+             WHERE m.id = ?1 AND m.state = ?2",
         )?
         .query_row((id.uuid(), DeliveryState::Pending.code()), |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, get::<u64>(row, 2)?))
         })
         .optional()?;
-    let Some((message_row, conversation_row)) = pending else {
+    let Some((message_row, conversation_row, entry_count)) = pending else {
         return Ok(false);
     };
     let (state, kind, reason) = match settlement {
@@ -98,36 +98,31 @@ pub(super) fn settle(
             Some(reason.as_str()),
         ),
     };
-    let position = batch
+    batch
         .prepare_cached(
             "-- settle
-             UPDATE conversation SET entry_count = entry_count + 1 WHERE row = ?1
-             RETURNING entry_count",
+             UPDATE conversation SET entry_count = entry_count + 1 WHERE row = ?1",
         )?
-        .query_row([conversation_row], |row| get(row, 0))?;
+        .execute([conversation_row])?;
     let entry = Entry {
+        sequence: next_sequence(batch)?,
         lane_row: conversation_row,
-        position,
+        position: entry_count + 1,
         kind,
         message_row: Some(message_row),
     };
-    let sequence = write_entry(batch, now, &entry)?;
+    write_entry(batch, now, &entry)?;
     batch
         .prepare_cached(
             "-- settle
              UPDATE message SET state = ?2, failure_reason = ?3, last_sequence = ?4 WHERE row = ?1",
         )?
-        .execute((message_row, state.code(), reason, integer(sequence.0)))?;
+        .execute((message_row, state.code(), reason, integer(entry.sequence.0)))?;
     Ok(true)
 }
 
-/// What a repeated message is answered with. `None`: it is new.
-fn earlier(db: &Connection, new: &NewMessage) -> Result<Option<Appended>, StoreError> {
-    if let Some(idempotency) = &new.idempotency
-        && let Some(answer) = earlier_by_key(db, idempotency)?
-    {
-        return Ok(Some(answer));
-    }
+/// The message with this id, if it was stored before.
+fn earlier(db: &Connection, id: MessageId) -> Result<Option<Message>, StoreError> {
     let found = db
         .prepare_cached(concat!(
             "-- earlier\n SELECT ",
@@ -137,9 +132,9 @@ fn earlier(db: &Connection, new: &NewMessage) -> Result<Option<Appended>, StoreE
               JOIN channel h ON h.row = c.channel_row
               WHERE m.id = ?1"
         ))?
-        .query_row([new.id.uuid()], message)
+        .query_row([id.uuid()], message)
         .optional()?;
-    Ok(found.map(Appended::Repeated))
+    Ok(found)
 }
 
 /// A key whose message was swept is a new key.
@@ -172,177 +167,88 @@ fn earlier_by_key(
     }))
 }
 
-fn next_message_row(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached(
-        "-- next_message_row
-         SELECT COALESCE(MAX(row), 0) + 1 FROM message",
-    )?
-    .query_row([], |row| row.get(0))
-}
-
-/// Finds the conversation, or creates it if a source brings its first message, which gets
-/// `message_row`. The inner error is why the message is refused.
-fn target(
-    db: &Connection,
-    new: &NewMessage,
-    message_row: i64,
-) -> Result<Result<Target, Appended>, StoreError> {
-    let found = db
-        .prepare_cached(
-            "-- target
-             SELECT c.row, h.id, h.source, c.contact_source_id, h.connected
-             FROM conversation c JOIN channel h ON h.row = c.channel_row
-             WHERE c.id = ?1",
-        )?
-        .query_row([new.conversation_id.uuid()], |row| {
-            let target = Target {
-                row: row.get(0)?,
-                channel_id: get(row, 1)?,
-                source: get(row, 2)?,
-                contact_source_id: row.get(3)?,
-            };
-            Ok((target, row.get(4)?))
-        })
-        .optional()?;
-    match (found, &new.origin) {
-        (Some((_, false)), _) => Ok(Err(Appended::ChannelDisconnected)),
-        (Some((target, true)), Origin::Source { channel_id, .. })
-            if target.channel_id != *channel_id =>
-        {
-            Err(StoreError::Broken(
-                "a conversation cannot change its channel".into(),
-            ))
-        }
-        (Some((target, true)), _) => Ok(Ok(target)),
-        (None, Origin::Api) => Ok(Err(Appended::ConversationNotFound)),
-        (
-            None,
-            Origin::Source {
-                channel_id,
-                contact_source_id,
-            },
-        ) => create_conversation(db, new, (*channel_id, contact_source_id), message_row),
-    }
-}
-
-fn create_conversation(
-    db: &Connection,
-    new: &NewMessage,
-    (channel_id, contact_source_id): (ChannelId, &str),
-    message_row: i64,
-) -> Result<Result<Target, Appended>, StoreError> {
-    let channel = db
-        .prepare_cached(
-            "-- create_conversation
-             SELECT row, source, connected FROM channel WHERE id = ?1",
-        )?
-        .query_row([channel_id.uuid()], |row| {
-            Ok((row.get::<_, i64>(0)?, get(row, 1)?, row.get(2)?))
-        })
-        .optional()?;
-    let (channel_row, source) = match channel {
-        None => return Ok(Err(Appended::ChannelNotFound)),
-        Some((_, _, false)) => return Ok(Err(Appended::ChannelDisconnected)),
-        Some((row, source, true)) => (row, source),
+/// The sequence of the entry that is written next.
+pub(super) fn next_sequence(batch: &Batch<'_>) -> rusqlite::Result<Sequence> {
+    let newest = match batch.newest() {
+        Some(newest) => newest,
+        None => log::head(batch)?,
     };
-    let row = db
-        .prepare_cached(
-            "-- create_conversation
-             INSERT INTO conversation (id, channel_row, contact_source_id, created_at_ms,
-                 message_count, entry_count, unread_count, last_message_row)
-             VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5)",
-        )?
-        .insert((
-            new.conversation_id.uuid(),
-            channel_row,
-            contact_source_id,
-            new.sent_at.as_millisecond(),
-            message_row,
-        ))?;
-    db.prepare_cached(
-        "-- create_conversation
-         UPDATE counter SET conversations = conversations + 1",
-    )?
-    .execute([])?;
-    Ok(Ok(Target {
-        row,
-        channel_id,
-        source,
-        contact_source_id: contact_source_id.to_owned(),
-    }))
+    Ok(newest.next())
 }
 
-/// Makes room for one more message and its entry; answers with the position of each.
-fn advance(
-    db: &Connection,
-    target: &Target,
-    message_row: i64,
-    sender: SenderType,
-) -> rusqlite::Result<(u64, u64)> {
-    db.prepare_cached(
-        "-- advance
-         UPDATE conversation
-         SET message_count = message_count + 1, entry_count = entry_count + 1,
-             unread_count = unread_count + ?3, last_message_row = ?2
-         WHERE row = ?1
-         RETURNING message_count, entry_count",
-    )?
-    .query_row(
-        (target.row, message_row, sender == SenderType::SourceContact),
-        |row| Ok((get(row, 0)?, get(row, 1)?)),
-    )
+/// A new message as it will be read back.
+fn stored(new: &NewMessage, target: &Target) -> Message {
+    Message {
+        id: new.id,
+        conversation_id: new.conversation_id,
+        channel_id: target.channel_id,
+        source: target.source.clone(),
+        contact_source_id: target.contact_source_id.clone(),
+        position: target.message_count + 1,
+        sender: new.sender.clone(),
+        content: new.content.clone(),
+        state: match new.origin {
+            Origin::Source { .. } => DeliveryState::Delivered,
+            Origin::Api => DeliveryState::Pending,
+        },
+        sent_at: whole_milliseconds(new.sent_at),
+    }
 }
 
 pub(super) fn write_entry(
     batch: &Batch<'_>,
     now: Timestamp,
     entry: &Entry,
-) -> Result<Sequence, StoreError> {
-    let sequence = batch
+) -> Result<(), StoreError> {
+    batch
         .prepare_cached(
             "-- write_entry
-             INSERT INTO log (lane_row, position, kind, message_row, at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+             INSERT INTO log (sequence, lane_row, position, kind, message_row, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .insert((
+        .execute((
+            integer(entry.sequence.0),
             entry.lane_row,
             integer(entry.position),
             entry.kind.code(),
             entry.message_row,
             now.as_millisecond(),
         ))?;
-    let sequence = u64::try_from(sequence).map_err(|error| StoreError::Broken(error.into()))?;
-    batch.appended(Sequence(sequence));
-    Ok(Sequence(sequence))
+    batch.appended(entry.sequence);
+    Ok(())
 }
 
+/// `false`: there is a message with its id.
 fn write_message(
     db: &Connection,
     now: Timestamp,
     message: &Message,
-    entry: &Entry,
+    target: &Target,
     sequence: Sequence,
-) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "-- write_message
-         INSERT INTO message (row, id, conversation_row, position, sender_kind, sender_id, content,
-             state, sent_at_ms, stored_at_ms, last_sequence)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?
-    .execute(params![
-        entry.message_row,
-        message.id.uuid(),
-        entry.lane_row,
-        integer(message.position),
-        message.sender.kind.code(),
-        message.sender.id,
-        json(&message.content)?,
-        message.state.code(),
-        message.sent_at.as_millisecond(),
-        now.as_millisecond(),
-        integer(sequence.0),
-    ])?;
-    Ok(())
+) -> Result<bool, StoreError> {
+    let written = db
+        .prepare_cached(
+            "-- write_message
+             INSERT INTO message (row, id, conversation_row, position, previous_row, anchor,
+                 sender_kind, sender_id, content, state, sent_at_ms, stored_at_ms, last_sequence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?1)
+             ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![
+            integer(sequence.0),
+            message.id.uuid(),
+            target.row,
+            integer(message.position),
+            target.last_message_row,
+            lane::is_anchor(message.position),
+            message.sender.kind.code(),
+            message.sender.id,
+            json(&message.content)?,
+            message.state.code(),
+            message.sent_at.as_millisecond(),
+            now.as_millisecond(),
+        ])?;
+    Ok(written > 0)
 }
 
 fn write_key(

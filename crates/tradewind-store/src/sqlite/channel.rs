@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{Channel, ChannelId, EntryKind, Timestamp};
 
 use super::{
-    append::{Entry, write_entry},
+    append::{Entry, next_sequence, write_entry},
     row::get,
     writer::Batch,
 };
@@ -98,12 +98,13 @@ fn write_fact(
         )?
         .query_row([id.uuid()], |row| Ok((row.get(0)?, get(row, 1)?)))?;
     let entry = Entry {
+        sequence: next_sequence(batch)?,
         lane_row: -row,
         position,
         kind,
         message_row: None,
     };
-    write_entry(batch, now, &entry).map(|_| ())
+    write_entry(batch, now, &entry)
 }
 
 pub(super) fn find_channel(db: &Connection, id: ChannelId) -> Result<Option<Channel>, StoreError> {

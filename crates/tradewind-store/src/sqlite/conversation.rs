@@ -8,6 +8,7 @@ use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
     channel::{CHANNEL_WIDTH, channel, channel_columns},
+    lane,
     row::{MESSAGE_WIDTH, get, integer, message, message_columns},
 };
 use crate::{ConversationCursor, MessageCursor, MessagePage, Page, StoreError};
@@ -164,11 +165,7 @@ fn around(db: &Connection, newest: u64, oldest: u64) -> rusqlite::Result<(bool, 
 fn positions(db: &Connection, id: ConversationId) -> rusqlite::Result<Option<(i64, u64, u64)>> {
     db.prepare_cached(
         "-- positions
-         SELECT c.row,
-             (SELECT m.position FROM message m WHERE m.conversation_row = c.row
-              ORDER BY m.position LIMIT 1),
-             c.message_count
-         FROM conversation c WHERE c.id = ?1",
+         SELECT row, first_position, message_count FROM conversation WHERE id = ?1",
     )?
     .query_row([id.uuid()], |row| {
         Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
@@ -182,17 +179,18 @@ fn messages(
     from: u64,
     to: u64,
 ) -> Result<Vec<Message>, StoreError> {
-    let messages = db
-        .prepare_cached(concat!(
-            "-- messages\n SELECT ",
-            message_columns!(),
-            " FROM message m
-              JOIN conversation c ON c.row = m.conversation_row
-              JOIN channel h ON h.row = c.channel_row
-              WHERE m.conversation_row = ?1 AND m.position >= ?2 AND m.position < ?3
-              ORDER BY m.position"
-        ))?
-        .query_map((conversation_row, integer(from), integer(to)), message)?
+    let mut statement = db.prepare_cached(concat!(
+        "-- messages\n SELECT ",
+        message_columns!(),
+        " FROM message m
+          JOIN conversation c ON c.row = m.conversation_row
+          JOIN channel h ON h.row = c.channel_row
+          WHERE m.row = ?1"
+    ))?;
+    let rows = lane::message_rows(db, conversation_row, from, to)?;
+    let messages = rows
+        .into_iter()
+        .map(|row| statement.query_row([row], message))
         .collect::<Result<_, _>>()?;
     Ok(messages)
 }

@@ -5,10 +5,13 @@
 
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, Sequence, Subject};
 
-use super::row::{MESSAGE_WIDTH, get, integer, message, message_columns};
+use super::{
+    lane,
+    row::{MESSAGE_WIDTH, get, integer, message, message_columns},
+};
 use crate::{LogPage, StoreError};
 
 /// Entries one read returns at most, whatever the caller asks for.
@@ -23,14 +26,11 @@ pub(super) struct Room {
 
 /// The newest sequence that was ever given out; 0 before the first.
 pub(super) fn head(db: &Connection) -> rusqlite::Result<Sequence> {
-    let head = db
-        .prepare_cached(
-            "-- head
-             SELECT seq FROM sqlite_sequence WHERE name = 'log'",
-        )?
-        .query_row([], |row| get(row, 0))
-        .optional()?;
-    Ok(head.unwrap_or(Sequence::START))
+    db.prepare_cached(
+        "-- head
+         SELECT MAX(used_sequence, COALESCE((SELECT MAX(sequence) FROM log), 0)) FROM counter",
+    )?
+    .query_row([], |row| get(row, 0))
 }
 
 /// The columns that [`entry`] reads, of `log l` and what [`entry_joins`] joins to it.
@@ -69,8 +69,8 @@ pub(super) fn read_log(
         entry_joins!(),
         "WHERE l.sequence > ?1 ORDER BY l.sequence"
     ))?;
-    let rows = statement.query([integer(after.0)])?;
-    page(rows, room, head(db)?.max(after))
+    let entries = statement.query_map([integer(after.0)], entry)?;
+    page(entries, room, head(db)?.max(after))
 }
 
 pub(super) fn read_lane(
@@ -84,30 +84,37 @@ pub(super) fn read_lane(
         entry_columns!(),
         " FROM log l ",
         entry_joins!(),
-        "WHERE l.lane_row = ?1 AND l.sequence >= ?2 AND l.sequence <= ?3
-         ORDER BY l.sequence"
+        "WHERE l.sequence = ?1"
     ))?;
-    let rows = statement.query((
-        lane_row(db, lane)?,
-        integer(range.start().0),
-        integer(range.end().0),
-    ))?;
+    let sequences = match lane_row(db, lane)? {
+        // One more than fits, which says that there are more.
+        Some(row) => lane::sequences(db, row, range, room.entries.clamp(1, READ_MAX) + 1)?,
+        None => Vec::new(),
+    };
+    let entries = sequences
+        .into_iter()
+        .map(|sequence| statement.query_row([integer(sequence.0)], entry));
     // Beyond the head nothing was looked at: entries may come there.
     let looked_to = head(db)?.min(*range.end()).max(range.start().previous());
-    page(rows, room, looked_to)
+    page(entries, room, looked_to)
 }
 
-/// A message has two entries at most; they are looked for in its lane.
+/// A message has two entries at most: one its row leads to, others are looked for in its lane.
 pub(super) fn find_entries(db: &Connection, id: MessageId) -> Result<Vec<LogEntry>, StoreError> {
     let entries = db
         .prepare_cached(concat!(
             "-- find_entries\n SELECT ",
             entry_columns!(),
             " FROM message m
-              JOIN log l ON l.lane_row = m.conversation_row AND l.message_row = m.row
               JOIN conversation c ON c.row = m.conversation_row
               JOIN channel h ON h.row = c.channel_row
-              WHERE m.id = ?1 ORDER BY l.sequence"
+              JOIN log l ON l.sequence IN (
+                  SELECT sequence FROM log WHERE sequence = m.row
+                  UNION ALL
+                  SELECT sequence FROM log
+                  WHERE lane_row = m.conversation_row AND message_row IS NOT sequence
+                      AND message_row = m.row)
+              WHERE m.id = ?1 AND l.message_row = m.row ORDER BY l.sequence"
         ))?
         .query_map([id.uuid()], entry)?
         .collect::<Result<_, _>>()?;
@@ -125,13 +132,17 @@ pub(super) fn lane_row(db: &Connection, lane: ConversationId) -> rusqlite::Resul
     .optional()
 }
 
-/// Takes rows as long as there is room. `end` is where the log was read to if all fit.
-fn page(mut rows: Rows<'_>, room: Room, end: Sequence) -> Result<LogPage, StoreError> {
+/// Takes entries as long as there is room. `end` is where the log was read to if all fit.
+fn page(
+    found: impl Iterator<Item = rusqlite::Result<LogEntry>>,
+    room: Room,
+    end: Sequence,
+) -> Result<LogPage, StoreError> {
     let limit = room.entries.clamp(1, READ_MAX);
     let mut entries: Vec<LogEntry> = Vec::new();
     let mut weight = 0;
-    while let Some(row) = rows.next()? {
-        let entry = entry(row)?;
+    for entry in found {
+        let entry = entry?;
         weight += entry.weight();
         let full = entries.len() == limit || weight > room.weight;
         if let Some(last) = entries.last()

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{ConversationId, ReplayId, Sequence, Timestamp, WebhookId};
 
 use super::{
-    consumer,
+    consumer, lane,
     log::{self, Room, lane_row},
     row::{find, get, integer},
     writer::Batch,
@@ -185,15 +185,10 @@ fn held_at_start(
         Lane::All => Ok(None),
         Lane::None => Ok(Some(Vec::new())),
         Lane::Of(lane) => {
-            let first = db
-                .prepare_cached(
-                    "-- held_at_start
-                     SELECT MIN(sequence) FROM log WHERE lane_row = ?1 AND sequence >= ?2",
-                )?
-                .query_row(
-                    (lane_row(db, lane)?, integer(start_of(db, range)?.0)),
-                    |row| find(row, 0),
-                )?;
+            let first = match lane_row(db, lane)? {
+                Some(row) => lane::next_sequence(db, row, start_of(db, range)?)?,
+                None => None,
+            };
             Ok(Some(first.into_iter().map(|first| (lane, first)).collect()))
         }
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tradewind_model::{Sequence, Timestamp};
 
 use super::{
-    consumer,
+    consumer, lane,
     row::{get, integer},
 };
 use crate::{Retention, StoreError, Swept};
@@ -54,6 +54,11 @@ fn sweep_log(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), S
         return Ok(());
     };
     swept.undelivered = undelivered(db, last)?;
+    db.prepare_cached(
+        "-- sweep_log
+         UPDATE counter SET used_sequence = MAX(used_sequence, ?1)",
+    )?
+    .execute([integer(last.0)])?;
     let removed = db
         .prepare_cached(
             "-- sweep_log
@@ -112,23 +117,31 @@ fn undelivered(db: &Connection, last: Sequence) -> rusqlite::Result<u64> {
 /// Held lanes whose first entry was removed go on with their next entry, as if it were their first;
 /// those that have none left are released.
 fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "-- move_held_lanes
-         DELETE FROM held_lane WHERE first_sequence <= ?1 AND NOT EXISTS (
-             SELECT 1 FROM log l
-             WHERE l.lane_row = held_lane.lane_row AND l.sequence > ?1)",
-    )?
-    .execute([integer(last.0)])?;
-    db.prepare_cached(
-        "-- move_held_lanes
-         UPDATE held_lane
-         SET attempts = 0, first_sequence = (
-             SELECT l.sequence FROM log l
-             WHERE l.lane_row = held_lane.lane_row AND l.sequence > ?1
-             ORDER BY l.sequence LIMIT 1)
-         WHERE first_sequence <= ?1",
-    )?
-    .execute([integer(last.0)])?;
+    let lanes = db
+        .prepare_cached(
+            "-- move_held_lanes
+             SELECT DISTINCT lane_row FROM held_lane WHERE first_sequence <= ?1",
+        )?
+        .query_map([integer(last.0)], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    for lane in lanes {
+        let next = lane::next_sequence(db, lane, last.next())?;
+        match next {
+            Some(next) => db
+                .prepare_cached(
+                    "-- move_held_lanes
+                     UPDATE held_lane SET attempts = 0, first_sequence = ?3
+                     WHERE lane_row = ?1 AND first_sequence <= ?2",
+                )?
+                .execute((lane, integer(last.0), integer(next.0)))?,
+            None => db
+                .prepare_cached(
+                    "-- move_held_lanes
+                     DELETE FROM held_lane WHERE lane_row = ?1 AND first_sequence <= ?2",
+                )?
+                .execute((lane, integer(last.0)))?,
+        };
+    }
     Ok(())
 }
 
@@ -139,10 +152,11 @@ fn sweep_messages(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<
     for message in &old {
         // The one before it may have been left as the last of its conversation, and settled since:
         // the sweep waits here until the log has lost that too, so that no gap comes about.
-        if referred(db, message, oldest)? {
+        let up_to = lane::message_rows_back(db, message.conversation_row, message.row)?;
+        if referred(db, &up_to, oldest)? {
             break;
         }
-        swept.messages += remove_up_to(db, message)?;
+        swept.messages += remove(db, message, &up_to)?;
         swept_to = Some(message.row);
     }
     if let Some(row) = swept_to {
@@ -179,34 +193,37 @@ fn old_messages(db: &Connection, cutoff_ms: i64) -> Result<Vec<Old>, StoreError>
     Ok(old)
 }
 
-/// Whether an entry from `oldest` on is about `message` or one before it in its conversation.
-fn referred(db: &Connection, message: &Old, oldest: Sequence) -> rusqlite::Result<bool> {
-    db.prepare_cached(
+/// Whether an entry from `oldest` on is about one of these messages.
+fn referred(db: &Connection, messages: &[i64], oldest: Sequence) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(
         "-- referred
-         SELECT EXISTS (
-             SELECT 1 FROM message
-             WHERE conversation_row = ?1 AND position <= ?2 AND last_sequence >= ?3)",
-    )?
-    .query_row(
-        (
-            message.conversation_row,
-            message.position,
-            integer(oldest.0),
-        ),
-        |row| row.get(0),
-    )
+         SELECT EXISTS (SELECT 1 FROM message WHERE row = ?1 AND last_sequence >= ?2)",
+    )?;
+    for row in messages {
+        if statement.query_row((row, integer(oldest.0)), |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Removes `message` and what is before it in its conversation, but not a conversation's last message.
-fn remove_up_to(db: &Connection, message: &Old) -> rusqlite::Result<u64> {
-    db.prepare_cached(
-        "-- remove_up_to
+/// Removes `message` and what is `up_to` it in its conversation, but not a conversation's last message.
+fn remove(db: &Connection, message: &Old, up_to: &[i64]) -> rusqlite::Result<u64> {
+    let mut removed = 0;
+    let mut statement = db.prepare_cached(
+        "-- remove
          DELETE FROM message
-         WHERE conversation_row = ?1 AND position <= ?2
-             AND row <> (SELECT last_message_row FROM conversation WHERE row = ?1)",
+         WHERE row = ?1 AND row <> (SELECT last_message_row FROM conversation WHERE row = ?2)",
+    )?;
+    for row in up_to {
+        removed += rows(statement.execute((row, message.conversation_row))?);
+    }
+    db.prepare_cached(
+        "-- remove
+         UPDATE conversation SET first_position = MIN(message_count, ?2 + 1) WHERE row = ?1",
     )?
-    .execute((message.conversation_row, message.position))
-    .map(rows)
+    .execute((message.conversation_row, message.position))?;
+    Ok(removed)
 }
 
 /// Removes conversations of which only a last message is left that the sweep has passed.
@@ -216,22 +233,27 @@ fn sweep_conversations(db: &Connection, swept: &mut Swept) -> Result<(), StoreEr
     let silent = db
         .prepare_cached(
             "-- sweep_conversations
-             SELECT c.row FROM conversation c
+             SELECT c.row, c.last_message_row FROM conversation c
              WHERE c.last_message_row <= (SELECT swept_message_row FROM counter)
                  AND c.last_message_row < (SELECT MAX(row) FROM message)
-                 AND NOT EXISTS (SELECT 1 FROM log l WHERE l.lane_row = c.row)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM log l
+                     WHERE l.lane_row = c.row AND l.message_row IS NOT l.sequence)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM log l
+                     WHERE l.sequence = c.last_message_row AND l.message_row = c.last_message_row)
                  AND NOT EXISTS (SELECT 1 FROM held_lane h WHERE h.lane_row = c.row)
              ORDER BY c.last_message_row LIMIT ?1",
         )?
-        .query_map([SWEEP_MAX], |row| row.get(0))?
-        .collect::<Result<Vec<i64>, _>>()?;
-    for row in &silent {
+        .query_map([SWEEP_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<Vec<(i64, i64)>, _>>()?;
+    for (row, message_row) in &silent {
         let messages = db
             .prepare_cached(
                 "-- sweep_conversations
-                 DELETE FROM message WHERE conversation_row = ?1",
+                 DELETE FROM message WHERE row = ?1",
             )?
-            .execute([row])?;
+            .execute([message_row])?;
         swept.messages += rows(messages);
         db.prepare_cached(
             "-- sweep_conversations

@@ -150,6 +150,11 @@ impl fmt::Debug for Writer {
 }
 
 impl Batch<'_> {
+    /// With what the log ends, if this transaction wrote to it.
+    pub(super) fn newest(&self) -> Option<Sequence> {
+        self.head.get()
+    }
+
     /// Says that the log now ends with `sequence`.
     pub(super) fn appended(&self, sequence: Sequence) {
         self.head.set(Some(sequence));

@@ -28,6 +28,7 @@ mod consumer;
 mod conversation;
 mod fact;
 mod idempotency;
+mod lane;
 mod log;
 mod message;
 mod replay;

@@ -11,10 +11,11 @@ use tempfile::TempDir;
 use tradewind_model::{
     ConversationId, DeliveryState, EntryKind, Id, ManualClock, Scope, Sequence, WebhookStatus,
 };
-use tradewind_store::{Appended, ConsumerId, SqliteStore, Start, TokenHash};
+use tradewind_store::{Appended, ConsumerId, Settlement, SqliteStore, Start, TokenHash};
 use uuid::Uuid;
 
 use crate::{
+    lane::every_part_agrees_with_the_whole,
     sqlite::Sqlite,
     world::{World, at, channel, kinds, said, sequences, webhook_id},
 };
@@ -262,4 +263,37 @@ async fn an_upgrade_that_fails_changes_nothing() {
     assert_eq!(sequences(&world.whole_log().await), [3, 4, 5]);
     let id = ConsumerId::Webhook(webhook_id(1));
     assert_eq!(world.open_consumer(&id).await.held.len(), 1);
+}
+
+/// What was stored before has no links; what comes after leads back to it.
+#[tokio::test]
+async fn an_old_conversation_goes_on() {
+    let mut world = upgraded(|database| {
+        fill(database);
+        // More of hers than one step finds, whose rows are not the sequences of their entries.
+        let ms = at(0).as_millisecond();
+        database
+            .execute_batch(&format!(
+                "WITH RECURSIVE n (n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM n WHERE n < 40)
+                 INSERT INTO message
+                 SELECT n, randomblob(16), 1, n, 0, 'ada', json_object('text', CAST(n AS TEXT)), 1, NULL,
+                     {ms}, {ms}, n + 3 FROM n;
+                 INSERT INTO log SELECT row + 3, 1, row + 3, 0, row, {ms}
+                 FROM message WHERE row >= 3;
+                 UPDATE conversation SET message_count = 40, entry_count = 43, last_message_row = 40;"
+            ))
+            .unwrap();
+    });
+    for n in 0..40 {
+        world.receive(&channel("site"), "ada", "again").await;
+        world.receive(&channel("site"), "ben", "between").await;
+        if n % 3 == 0 {
+            let sent = world.send(ada(), "hi").await;
+            world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+        }
+    }
+    for _ in 0..2 {
+        every_part_agrees_with_the_whole(&world, ada()).await;
+        world.reopen().await;
+    }
 }
