@@ -32,10 +32,10 @@ async fn main() {
     store.connect_channel(load::channel()).await.unwrap();
 
     let before = load::Usage::now();
-    load::append(&store, conversations, |n| n).await;
+    load::append(&store, load::CALLERS, conversations, |n| n).await;
     println!("conversations: {}", before.cost_of(conversations));
     let before = load::Usage::now();
-    load::append(&store, messages, move |n| {
+    load::append(&store, load::CALLERS, messages, move |n| {
         load::scattered(n) % conversations
     })
     .await;

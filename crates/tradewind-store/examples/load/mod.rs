@@ -17,7 +17,8 @@ use tradewind_model::{
 };
 use tradewind_store::{Appended, NewMessage, Origin, SqliteStore, Store};
 
-const CALLERS: u64 = 64;
+/// As many as a busy server has.
+pub(crate) const CALLERS: u64 = 64;
 const TEXT_BYTES: usize = 300;
 
 /// What the process has used so far.
@@ -72,6 +73,11 @@ pub(crate) fn open(path: &Path) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(path, Arc::new(SystemClock)).unwrap())
 }
 
+/// Entries of the log so far, of which one is about the channel and all others are messages.
+pub(crate) fn head(store: &SqliteStore) -> u64 {
+    store.head().borrow().0.saturating_sub(1)
+}
+
 pub(crate) fn channel() -> Channel {
     let source = Source::parse("chat_plugin").unwrap();
     Channel {
@@ -93,16 +99,16 @@ pub(crate) fn conversation(n: u64) -> ConversationId {
     Conversation::id_of(channel().id, &contact(n))
 }
 
-/// `count` messages, as many at once as there are callers; message n goes to conversation `to(n)`.
-pub(crate) async fn append<F>(store: &Arc<SqliteStore>, count: u64, to: F)
+/// `count` messages from so many `callers` at once; message n goes to conversation `to(n)`.
+pub(crate) async fn append<F>(store: &Arc<SqliteStore>, callers: u64, count: u64, to: F)
 where
     F: Fn(u64) -> u64 + Clone + Send + 'static,
 {
     let next = Arc::new(AtomicU64::new(0));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
         let (store, next, to) = (Arc::clone(store), Arc::clone(&next), to.clone());
-        callers.spawn(async move {
+        tasks.spawn(async move {
             let channel = channel();
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +120,7 @@ where
             }
         });
     }
-    callers.join_all().await;
+    tasks.join_all().await;
 }
 
 fn message(channel: &Channel, to: u64) -> NewMessage {
@@ -149,8 +155,13 @@ pub(crate) fn scattered(n: u64) -> u64 {
 /// Bytes of all files in a directory.
 pub(crate) fn bytes_in(directory: &Path) -> f64 {
     let files = fs::read_dir(directory).unwrap();
-    let bytes = files.map(|file| file.unwrap().metadata().unwrap().len());
-    float(bytes.sum())
+    let entries = files.map(|file| file.unwrap().metadata().unwrap());
+    float(
+        entries
+            .filter(fs::Metadata::is_file)
+            .map(|file| file.len())
+            .sum(),
+    )
 }
 
 /// Resident memory of this process, its most so far, in MiB.
@@ -158,7 +169,7 @@ pub(crate) fn resident_mib() -> f64 {
     field("/proc/self/status", "VmHWM:") / 1024.0
 }
 
-/// Forgets the most so far.
+/// Forgets the most resident so far.
 pub(crate) fn forget_resident() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }
