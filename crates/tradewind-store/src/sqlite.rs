@@ -350,9 +350,8 @@ impl Store for SqliteStore {
     }
 
     async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
-        self.readers
-            .read(move |db| token::find_token(db, hash))
-            .await
+        let tokens = &self.writer.signals().tokens;
+        tokens.find(&self.readers, hash).await
     }
 
     async fn has_tokens(&self) -> Result<bool, StoreError> {
@@ -393,6 +392,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
         self.readers.close().await;
+        self.writer.signals().tokens.close();
         self.attempts.close().await;
         self.writer.close().await;
     }

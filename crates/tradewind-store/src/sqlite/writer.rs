@@ -26,6 +26,7 @@ use tradewind_model::Sequence;
 use super::{
     fault::{Fault, Faults},
     open::Directory,
+    token::KeptTokens,
     wal::Wal,
 };
 use crate::{StoreError, crash};
@@ -53,6 +54,7 @@ pub(super) struct Writer {
 pub(super) struct Signals {
     pub(super) head: watch::Sender<Sequence>,
     pub(super) webhooks_changed: watch::Sender<u64>,
+    pub(super) tokens: KeptTokens,
 }
 
 /// The open transaction, and what is to be told once it has committed.
@@ -60,6 +62,7 @@ pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
     head: Cell<Option<Sequence>>,
     webhook_changes: Cell<u64>,
+    has_token_change: Cell<bool>,
 }
 
 impl Writer {
@@ -75,6 +78,7 @@ impl Writer {
         let signals = Arc::new(Signals {
             head: watch::Sender::new(head),
             webhooks_changed: watch::Sender::new(0),
+            tokens: KeptTokens::default(),
         });
         let thread = Thread {
             connection,
@@ -163,6 +167,11 @@ impl Batch<'_> {
     /// Says that a webhook was subscribed or unsubscribed.
     pub(super) fn webhook_changed(&self) {
         self.webhook_changes.set(self.webhook_changes.get() + 1);
+    }
+
+    /// Says that a token was stored.
+    pub(super) fn token_changed(&self) {
+        self.has_token_change.set(true);
     }
 }
 
@@ -306,6 +315,7 @@ fn commit(
         tx: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
         head: Cell::new(None),
         webhook_changes: Cell::new(0),
+        has_token_change: Cell::new(false),
     };
     for job in jobs {
         job.run(&batch)?;
@@ -321,6 +331,9 @@ fn commit(
         signals
             .webhooks_changed
             .send_modify(|count| *count += batch.webhook_changes.get());
+    }
+    if batch.has_token_change.get() {
+        signals.tokens.forget();
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ conformance![
     a_token_is_found_by_its_hash_only,
     a_token_of_every_scope_is_kept,
     a_token_stored_again_takes_the_new_name_scope_and_expiry,
+    a_token_that_was_found_before_it_changed_is_found_changed,
     a_store_knows_whether_it_ever_had_a_token,
     tokens_survive_a_restart,
     a_secret_is_made_once,
@@ -50,6 +51,16 @@ async fn a_token_of_every_scope_is_kept(world: World) {
         world.store.put_token(token(scope), hash).await.unwrap();
         let found = world.store.find_token(hash).await.unwrap();
         assert_eq!(found, Some(token(scope)));
+    }
+}
+
+async fn a_token_that_was_found_before_it_changed_is_found_changed(world: World) {
+    for scope in [Scope::Read, Scope::Agent, Scope::Admin] {
+        world.store.put_token(token(scope), HASH).await.unwrap();
+        for _ in 0..2 {
+            let found = world.store.find_token(HASH).await.unwrap();
+            assert_eq!(found, Some(token(scope)));
+        }
     }
 }
 

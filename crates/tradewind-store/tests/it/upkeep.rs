@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tradewind_model::{MessageId, Sequence};
-use tradewind_store::{Appended, Settlement, Start, StoreError};
+use tradewind_model::{Id, MessageId, Scope, Sequence, Token};
+use tradewind_store::{Appended, Settlement, Start, StoreError, TokenHash};
 use uuid::Uuid;
 
 use crate::world::{WEIGHTLESS, World, channel, source_consumer, webhook_id};
@@ -26,6 +26,16 @@ async fn a_store_says_that_it_takes_writes(mut world: World) {
 async fn a_closed_store_refuses_every_verb(world: World) {
     let site = world.connect("site").await;
     let message = world.receive(&site, "ada", "hello").await;
+    // It is in memory from here on.
+    let token = Token {
+        id: Id::from_uuid(Uuid::from_u128(1)),
+        name: "bot".to_owned(),
+        scope: Scope::Agent,
+        expires_at: None,
+    };
+    let hash = TokenHash([1; 32]);
+    world.store.put_token(token, hash).await.unwrap();
+    world.store.find_token(hash).await.unwrap();
     world.store.close().await;
 
     let (store, id) = (&world.store, message.conversation_id);
@@ -55,6 +65,7 @@ async fn a_closed_store_refuses_every_verb(world: World) {
         store.unsubscribe(webhook_id(1)).await.err(),
         store.list_webhooks(10).await.err(),
         store.has_tokens().await.err(),
+        store.find_token(TokenHash([1; 32])).await.err(),
         store.secret("late", [0; 32]).await.err(),
         store.check_writable().await.err(),
     ];
