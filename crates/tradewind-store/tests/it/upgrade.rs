@@ -297,3 +297,45 @@ async fn an_old_conversation_goes_on() {
         world.reopen().await;
     }
 }
+
+/// A database of the second schema, with a fact about a channel and an event that was set aside.
+#[tokio::test]
+async fn facts_and_set_aside_events_are_kept() {
+    const SECOND: &str = include_str!("../../migrations/sqlite/0002_delivery.sql");
+
+    let mut world = upgraded(|database| {
+        fill(database);
+        database.execute_batch(SECOND).unwrap();
+        let checksum: [u8; 32] = Sha256::digest(SECOND).into();
+        database
+            .execute("INSERT INTO migration VALUES (2, ?1, 0)", [checksum])
+            .unwrap();
+        let ms = at(0).as_millisecond();
+        database
+            .execute_batch(&format!(
+                "INSERT INTO log VALUES (6, -1, 1, 4, NULL, {ms});
+                 UPDATE channel SET entry_count = 1;
+                 INSERT INTO set_aside VALUES (1, 3, 1, 9, {ms}, 'timeout', NULL, {ms});"
+            ))
+            .unwrap();
+    });
+    for _ in 0..2 {
+        let log = world.whole_log().await;
+        assert_eq!(sequences(&log), [3, 4, 5, 6]);
+        assert_eq!(kinds(&log)[3], (EntryKind::ChannelConnected, 1));
+        let of_channel = ConversationId::from_uuid(channel("site").id.uuid());
+        assert_eq!(sequences(&world.lane(of_channel).await), [6]);
+        every_part_agrees_with_the_whole(&world, ada()).await;
+        let page = world.store.list_set_aside(webhook_id(1), None, 10);
+        let items = page.await.unwrap().items;
+        assert_eq!((items.len(), &items[0].entry), (1, &log[0]));
+        world.reopen().await;
+    }
+    let site = channel("site").id;
+    world.store.disconnect_channel(site).await.unwrap();
+    let last = world.whole_log().await.pop().unwrap();
+    assert_eq!(
+        (last.sequence, last.position, last.kind),
+        (Sequence(7), 2, EntryKind::ChannelDisconnected)
+    );
+}
