@@ -7,12 +7,17 @@ use tokio::time::Instant;
 use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence, Timestamp, WebhookId};
 use tradewind_store::{AttemptRecord, ConsumerId};
 
-use crate::{transport::Trace, view::Next};
+use crate::{tail::Interest, transport::Trace, view::Next};
 
 /// Who entries are brought to.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {
     fn id(&self) -> ConsumerId;
+
+    /// What kinds of entries it may want: of others it is not told.
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
 
     /// Whether `entry` is for this consumer. The others are passed over.
     fn wants(&self, entry: &LogEntry) -> bool;

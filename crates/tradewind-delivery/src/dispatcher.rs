@@ -24,6 +24,7 @@ use crate::{
     attempt::Consumer,
     driver::{Context, Driver, End, Exit},
     lanes::Limits,
+    tail::Tail,
     transport::Transport,
     webhook::WebhookConsumer,
 };
@@ -41,6 +42,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Dispatcher {
     context: Context,
+    tail: Tail,
     transport: Transport,
     sources: Vec<Arc<dyn Consumer>>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
@@ -93,6 +95,7 @@ impl Dispatcher {
         let windows = Windows::default();
         let handle = DispatcherHandle::new(requesting, windows.clone());
         let dispatcher = Self {
+            tail: Tail::new(*context.store.head().borrow()),
             context,
             transport,
             sources,
@@ -114,6 +117,7 @@ impl Dispatcher {
         let mut asked: Vec<oneshot::Sender<()>> = Vec::new();
         // What a driver that has ended left to be done in the store.
         let mut left: Vec<Left> = Vec::new();
+        let mut tail = self.follow_log();
         self.start_replies().await;
         while !stop.is_cancelled() {
             changed.mark_unchanged();
@@ -147,10 +151,15 @@ impl Dispatcher {
                         }
                     }
                 }
+                _ = &mut tail => {
+                    tracing::error!("the log is no longer followed");
+                    break;
+                }
                 () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
             }
         }
         self.end_all().await;
+        wait_for(tail).await;
     }
 
     /// Does what ended drivers left, and makes the running ones those that the store asks for.
@@ -182,6 +191,12 @@ impl Dispatcher {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Starts the task that reads what is new.
+    fn follow_log(&self) -> JoinHandle<()> {
+        let store = Arc::clone(&self.context.store);
+        spawn(self.tail.clone().run(store, self.stop.clone()))
     }
 
     async fn start_replies(&mut self) {
@@ -224,7 +239,7 @@ impl Dispatcher {
             limits,
             ..self.context.clone()
         };
-        let (driver, window) = Driver::new(context, consumer, state);
+        let (driver, window) = Driver::new(context, &self.tail, consumer, state);
         let end = End {
             stop: self.stop.child_token(),
             retired: CancellationToken::new(),
@@ -283,7 +298,7 @@ impl Dispatcher {
 }
 
 /// Waits until a task has ended. One that was seen to end cannot be awaited again.
-async fn wait_for(task: JoinHandle<Exit>) {
+async fn wait_for<T>(task: JoinHandle<T>) {
     if !task.is_finished() {
         let _ = task.await;
     }
@@ -310,6 +325,6 @@ async fn ended(running: &mut HashMap<ConsumerId, Running>) -> (ConsumerId, Optio
     clippy::disallowed_methods,
     reason = "every handle is kept and awaited by the dispatcher"
 )]
-fn spawn(task: impl Future<Output = Exit> + Send + 'static) -> JoinHandle<Exit> {
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(task)
 }

@@ -15,13 +15,14 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tradewind_model::{Clock, ConversationId, Random, Sequence, Timestamp};
+use tradewind_model::{Clock, ConversationId, Random, Timestamp};
 use tradewind_store::{ConsumerState, LogPage, Progress, Store, StoreError};
 
 use crate::{
     attempt::{Attempt, Consumer, Observer},
     chain::chain,
     lanes::{Lanes, Limits},
+    tail::{Follower, Stand, Tail},
     time::span,
     view::{Ask, Tally, View},
 };
@@ -84,16 +85,18 @@ pub enum Exit {
 pub struct Window {
     pub view: watch::Receiver<View>,
     pub asks: mpsc::Sender<Ask>,
+    pub stand: Stand,
 }
 
 /// Reading the log on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LogRead {
+    /// The store is being read.
     UnderWay,
-    /// `more`: the last read stopped at its limits, or failed.
-    Ended {
-        more: bool,
-    },
+    /// There may be more.
+    Open,
+    /// There is nothing more; the tail tells when there is.
+    Ended,
 }
 
 pub struct Driver {
@@ -101,11 +104,9 @@ pub struct Driver {
     consumer: Arc<dyn Consumer>,
     generation: u64,
     lanes: Lanes,
-    head: watch::Receiver<Sequence>,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    follower: Follower,
     log_read: LogRead,
-    /// The head of the log when it was last read.
-    looked_at: Sequence,
     saving: bool,
     /// Progress that could not be saved and will be again.
     unsaved: Option<Progress>,
@@ -126,6 +127,7 @@ pub struct Driver {
 impl Driver {
     pub fn new(
         context: Context,
+        tail: &Tail,
         consumer: Arc<dyn Consumer>,
         state: ConsumerState,
     ) -> (Self, Window) {
@@ -137,15 +139,16 @@ impl Driver {
             tally: Tally::default(),
         });
         let (asking, asks) = mpsc::channel(ASKS_MAX);
+        let follower = tail.follow(consumer.interest());
+        let stand = follower.stand().clone();
         let driver = Self {
             lanes,
-            head: context.store.head(),
             context,
             consumer,
             generation,
             under_way: FuturesUnordered::new(),
-            log_read: LogRead::Ended { more: true },
-            looked_at: Sequence::START,
+            follower,
+            log_read: LogRead::Open,
             saving: false,
             unsaved: None,
             save_at: None,
@@ -159,6 +162,7 @@ impl Driver {
         let window = Window {
             view: seen,
             asks: asking,
+            stand,
         };
         (driver, window)
     }
@@ -168,9 +172,7 @@ impl Driver {
         let End { stop, retired } = end;
         let work = async {
             while !stop.is_cancelled() && self.exit.is_none() {
-                // Look at the head before reading, so that no news falls between the two.
-                let head = *self.head.borrow_and_update();
-                self.start_work(head);
+                self.start_work();
                 self.show();
                 if self.has_come_to_its_end() {
                     return Exit::Done;
@@ -181,7 +183,9 @@ impl Driver {
                     () = stop.cancelled() => {}
                     Some(ended) = self.under_way.next() => self.take_all(ended),
                     Some(ask) = self.asks.recv() => self.answer(ask),
-                    Ok(()) = self.head.changed() => {}
+                    () = self.follower.news(), if self.log_read == LogRead::Ended => {
+                        self.log_read = LogRead::Open;
+                    }
                     () = sleep_until(wake) => {}
                 }
             }
@@ -215,10 +219,18 @@ impl Driver {
     fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Lane(conversation, answer) => {
+                self.pass_over();
                 // Who asked may have gone away.
                 let _ = answer.send(self.lanes.lane_status(conversation));
             }
             Ask::EndpointChanged => self.lanes.endpoint_changed(self.now()),
+        }
+    }
+
+    /// What went by without being wanted counts as read.
+    fn pass_over(&mut self) {
+        if let Some(to) = self.follower.stand().passed() {
+            self.lanes.extend(Vec::new(), to, self.now());
         }
     }
 
@@ -250,6 +262,7 @@ impl Driver {
             };
             self.take(ended);
         }
+        self.pass_over();
         self.lanes.hold_all(self.now());
         while self.exit.is_none()
             && let Some(progress) = self.next_progress()

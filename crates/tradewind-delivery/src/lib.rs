@@ -2,7 +2,8 @@
 //!
 //! The decisions are in [`lanes`], [`health`] and [`schedule`]: plain code without I/O and without a clock, which
 //! a simulation drives through crashes and failures. Around them, [`driver`] reads the log, makes the
-//! attempts and saves the cursor, one driver for each consumer; [`dispatcher`] starts and ends them.
+//! attempts and saves the cursor, one driver for each consumer; [`tail`] reads what is new for all of them;
+//! [`dispatcher`] starts and ends them.
 //! [`webhook`] says what an attempt at a webhook is, [`event`] what it brings, [`transport`] makes its
 //! request, [`guard`] judges every address it would connect to, [`sign`] signs it.
 //!
@@ -20,6 +21,7 @@ pub mod lanes;
 pub mod replay;
 pub mod schedule;
 pub mod sign;
+pub mod tail;
 mod time;
 pub mod transport;
 pub mod view;

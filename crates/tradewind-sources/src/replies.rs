@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tradewind_delivery::attempt::{Consumer, Failure, FailureClass, Outcome, Report};
+use tradewind_delivery::{
+    attempt::{Consumer, Failure, FailureClass, Outcome, Report},
+    tail::Interest,
+};
 use tradewind_model::{DeliveryState, EntryKind, LogEntry, Message, MessageId};
-use tradewind_store::{ConsumerId, Settlement, Store};
+use tradewind_store::{ConsumerId, Settlement, Store, Wanted};
 
 use crate::{Provider, SendError};
 
@@ -56,6 +59,13 @@ impl Replies {
 impl Consumer for Replies {
     fn id(&self) -> ConsumerId {
         ConsumerId::Source(self.provider.source())
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::of(&Wanted {
+            kinds: vec![EntryKind::SendRequested],
+            senders: Vec::new(),
+        })
     }
 
     fn wants(&self, entry: &LogEntry) -> bool {

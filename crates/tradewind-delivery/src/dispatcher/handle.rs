@@ -61,7 +61,10 @@ impl DispatcherHandle {
     /// How a webhook does; `None` while nothing is sent to it.
     pub fn view(&self, webhook: WebhookId) -> Option<View> {
         let window = self.windows.find(&ConsumerId::Webhook(webhook))?;
-        let view = window.view.borrow().clone();
+        let mut view = window.view.borrow().clone();
+        // A driver that waits is not told of what it does not want.
+        let read_to = window.stand.passed().unwrap_or(view.status.read_to);
+        view.status.read_to = view.status.read_to.max(read_to);
         Some(view)
     }
 

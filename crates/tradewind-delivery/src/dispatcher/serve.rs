@@ -6,7 +6,10 @@ use tradewind_model::{Webhook, WebhookId, WebhookStatus};
 use tradewind_store::{ConsumerId, Replay, Start, StoreError};
 
 use super::{Dispatcher, REPLAYS_MAX, Running, Serving, Subscription, WEBHOOKS_MAX};
-use crate::{lanes::Limits, replay::ReplayConsumer, view::Ask, webhook::WebhookConsumer};
+use crate::{
+    attempt::Consumer as _, lanes::Limits, replay::ReplayConsumer, view::Ask,
+    webhook::WebhookConsumer,
+};
 
 /// Of the attempts that a webhook may have at once, the share that a replay gets beside it.
 const REPLAY_SHARE: usize = 4;
@@ -44,6 +47,9 @@ impl Dispatcher {
         {
             let is_moved = serving.webhook.url != webhook.url;
             serving.follow(webhook);
+            if let Some(window) = self.windows.find(&id) {
+                window.stand.change(serving.consumer.interest());
+            }
             if is_moved {
                 self.tell_of_move(asked.webhook).await;
             }

@@ -15,8 +15,28 @@ use crate::{
 
 impl Driver {
     /// Starts all that can be started now.
-    pub(super) fn start_work(&mut self, head: Sequence) {
+    pub(super) fn start_work(&mut self) {
         self.notice_success();
+        self.read_on();
+        self.start_actions();
+        // Those that were started may have made room.
+        while self.read_on() {
+            self.start_actions();
+        }
+        if !self.store_is_left_alone()
+            && !self.saving
+            && (self.unsaved.is_some() || self.lanes.has_changes())
+        {
+            let at = *self
+                .save_at
+                .get_or_insert_with(|| Instant::now() + SAVE_EVERY);
+            if at <= Instant::now() || self.lanes.must_save_now() {
+                self.start_save();
+            }
+        }
+    }
+
+    fn start_actions(&mut self) {
         for action in self.lanes.step(self.now()) {
             match action {
                 Action::Attempt { entry, number } => self.start_attempt(entry, number),
@@ -35,27 +55,42 @@ impl Driver {
                 }
             }
         }
-        let paused = self.store_pause.is_some_and(|until| until > Instant::now());
-        if paused {
-            return;
+    }
+
+    /// Takes what is next in the log from memory, or starts to read it from the store. Answers whether
+    /// something has come.
+    fn read_on(&mut self) -> bool {
+        let is_open = self.log_read == LogRead::Open && !self.has_read_all();
+        if !is_open || self.lanes.room() < self.worth_reading() {
+            return false;
         }
-        self.store_pause = None;
-        let wanted = match self.log_read {
-            LogRead::UnderWay => false,
-            LogRead::Ended { more } => more || head > self.looked_at,
-        };
-        if wanted && !self.has_read_all() && self.lanes.room() > 0 {
-            self.looked_at = head;
-            self.start_log_read();
-        }
-        if !self.saving && (self.unsaved.is_some() || self.lanes.has_changes()) {
-            let at = *self
-                .save_at
-                .get_or_insert_with(|| Instant::now() + SAVE_EVERY);
-            if at <= Instant::now() || self.lanes.must_save_now() {
-                self.start_save();
+        let after = self.lanes.read_to();
+        let limit = self.lanes.room().min(READ_MAX);
+        let Some(part) = self.follower.next(after, limit, READ_WEIGHT_MAX) else {
+            if !self.store_is_left_alone() {
+                self.start_log_read(after, limit);
             }
+            return false;
+        };
+        if !part.more {
+            self.log_read = LogRead::Ended;
         }
+        let entries = part.entries.into_iter();
+        let entries = entries.filter(|entry| self.consumer.wants(entry));
+        self.lanes
+            .extend(entries.collect(), part.read_to, self.now());
+        part.more || part.read_to > after
+    }
+
+    /// Room for fewer entries is left until there is more, so that a window that is full is not filled up
+    /// one by one.
+    fn worth_reading(&self) -> usize {
+        READ_MAX.min(self.context.limits.entries_max / 4)
+    }
+
+    fn store_is_left_alone(&mut self) -> bool {
+        self.store_pause = self.store_pause.filter(|until| *until > Instant::now());
+        self.store_pause.is_some()
     }
 
     /// What passed by another consumer's attempt tells of the endpoint too.
@@ -111,11 +146,9 @@ impl Driver {
         }));
     }
 
-    fn start_log_read(&mut self) {
+    fn start_log_read(&mut self, after: Sequence, limit: usize) {
         self.log_read = LogRead::UnderWay;
         let store = Arc::clone(&self.context.store);
-        let after = self.lanes.read_to();
-        let limit = self.lanes.room().min(READ_MAX);
         self.under_way.push(Box::pin(async move {
             Ended::LogRead(store.read_log(after, limit, READ_WEIGHT_MAX).await)
         }));

@@ -30,8 +30,8 @@ impl Driver {
         match ended {
             Ended::Attempt(attempt) => self.take_attempt(*attempt),
             Ended::LogRead(page) => {
-                let more = page.as_ref().map_or(true, |page| page.more);
-                self.log_read = LogRead::Ended { more };
+                // Whether there is more, the tail tells.
+                self.log_read = LogRead::Open;
                 if let Some(page) = self.page(page) {
                     let entries = self.wanted(page.entries);
                     self.lanes.extend(entries, page.read_to, self.now());

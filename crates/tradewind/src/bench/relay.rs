@@ -18,8 +18,8 @@ use tower_http::cors::CorsLayer;
 use tradewind_delivery::{
     event::EventBody,
     guard::Guard,
-    sign,
-    transport::{Transport, TransportLimits},
+    sign::{self, Key},
+    transport::{Endpoint, Transport, TransportLimits},
     webhook,
 };
 use tradewind_model::{
@@ -46,9 +46,10 @@ struct Relay(Arc<Parts>);
 
 struct Parts {
     transport: Transport,
-    target: reqwest::Url,
+    target: Endpoint,
     headers: axum::http::HeaderMap,
-    secret: String,
+    key: Key,
+    random: OsRandom,
     settings: Settings,
 }
 
@@ -63,13 +64,17 @@ pub(super) async fn run(target: SocketAddr, mut orders: Orders) -> anyhow::Resul
     let settings = Settings::default();
     let guard = Guard::new(&["127.0.0.0/8".parse()?]);
     let limits = TransportLimits::default();
+    let random = OsRandom::default();
     let relay = Relay(Arc::new(Parts {
         transport: Transport::new(guard, limits).context("no HTTP client")?,
-        target: format!("http://{target}/").parse()?,
+        target: Endpoint::new(format!("http://{target}/").parse()?),
         headers: webhook::common_headers(),
-        secret: uuid::Builder::from_random_bytes(OsRandom.bits().to_be_bytes())
-            .into_uuid()
-            .to_string(),
+        key: Key::new(
+            &uuid::Builder::from_random_bytes(random.bits().to_be_bytes())
+                .into_uuid()
+                .to_string(),
+        ),
+        random,
         settings: settings.clone(),
     }));
     let request_max = Duration::from_secs(settings.server.request_seconds);
@@ -103,7 +108,7 @@ async fn send(
     // Who writes does not matter here, and would be in the token.
     let contact = channel_id.to_string();
     let message = Message {
-        id: MessageId::fresh(&SystemClock, &OsRandom),
+        id: MessageId::fresh(&SystemClock, &relay.random),
         conversation_id: Conversation::id_of(channel_id, &contact),
         channel_id,
         source: chat_plugin::source(),
@@ -128,12 +133,12 @@ async fn post_event(relay: &Parts, message: &Message) -> Result<(), String> {
     let body = serde_json::to_vec(&EventBody::new(message)).map_err(|error| error.to_string())?;
     let now = SystemClock.now();
     let id = message.id.to_string();
-    let signed = sign::headers(&[&relay.secret], &id, now.as_second(), &body)
-        .map_err(|error| error.to_string())?;
     let mut headers = relay.headers.clone();
-    headers.extend(signed);
-    let target = relay.target.clone();
-    let exchange = relay.transport.post(target, headers, body.into(), now);
+    sign::add_headers(&mut headers, &[&relay.key], &id, now.as_second(), &body)
+        .map_err(|error| error.to_string())?;
+    let exchange = relay
+        .transport
+        .post(&relay.target, headers, body.into(), now);
     match exchange.await.result {
         Ok(reply) if reply.status.is_success() => Ok(()),
         other => Err(format!("{other:?}")),
