@@ -1,21 +1,17 @@
 //! Accepts connections and speaks HTTP on them.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, http::Request};
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{body::Body, http::header};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_io_timeout::TimeoutStream;
-use tower::ServiceExt as _;
 
-use crate::{app::ConnectionPermit, lifecycle::Tasks};
+use crate::{app::ConnectionPermit, lifecycle::Tasks, routes::Routes};
 
 /// Time that a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -27,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accepts connections until shutdown. The connections end by themselves, and shutdown waits for them.
 pub(crate) async fn accept(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     connections_max: usize,
     tasks: Tasks,
 ) {
@@ -43,7 +39,7 @@ pub(crate) async fn accept(
             accepted = next => accepted,
         };
         match accepted {
-            (Ok(permit), Ok((stream, _))) => serve(stream, permit, router.clone(), &tasks),
+            (Ok(permit), Ok((stream, _))) => serve(stream, permit, routes.clone(), &tasks),
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -53,7 +49,7 @@ pub(crate) async fn accept(
     }
 }
 
-fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, router: Router, tasks: &Tasks) {
+fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, routes: Routes, tasks: &Tasks) {
     // Answers are small and written at once; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -63,11 +59,15 @@ fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, router: Router, tasks:
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX);
     let permit = ConnectionPermit(Arc::new(permit));
-    let router = router.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(permit.clone());
-        request
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        // Only who becomes something else than HTTP keeps the place.
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(permit.clone());
+        }
+        let answer = routes.clone().answer(request);
+        async { Ok::<_, Infallible>(answer.await) }
     });
-    let service = TowerToHyperService::new(router);
     let connection = builder
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();

@@ -1,14 +1,14 @@
 //! Everything that the server answers, and what holds for all of it.
 
-use std::time::Duration;
+use std::{convert::Infallible, panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt as _;
+use tower::ServiceExt as _;
 
 use crate::{
     api::{self, error::ApiError},
@@ -16,40 +16,52 @@ use crate::{
     console, live,
 };
 
-/// All routes. `request_max` is the longest time of one request; sockets may stay longer.
-pub(crate) fn all(app: App, request_max: Duration) -> Router {
-    let timed = Router::new().merge(api::router()).merge(console::router());
-    layered(timed, live::router(), request_max).with_state(app)
+/// All routes, and what holds for each request. Cheap to clone.
+///
+/// The latter is around the router and no layer of it, which would cost each request some boxes a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Routes {
+    router: Router,
+    request_max: Duration,
 }
 
-/// The routes with what holds for all. One of `timed` may take `request_max`.
-pub(crate) fn layered<S>(timed: Router<S>, untimed: Router<S>, request_max: Duration) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    timed
-        .layer(from_fn_with_state(request_max, limit_time))
-        .merge(untimed)
-        .fallback(async || ApiError::EndpointNotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(CatchPanicLayer::custom(|_| {
-            ApiError::Panicked.into_response()
-        }))
-        .layer(from_fn(log))
-}
-
-/// Ends a request that takes too long. What it was writing is written or not as a whole.
-async fn limit_time(State(request_max): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(request_max, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::TooSlow.into_response(),
+impl Routes {
+    /// Those of the server. `request_max` is the longest time until a request is answered.
+    pub(crate) fn all(app: App, request_max: Duration) -> Self {
+        let router = Router::new()
+            .merge(api::router())
+            .merge(console::router())
+            .merge(live::router());
+        Self::new(router, app, request_max)
     }
-}
 
-async fn log(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
-    tracing::debug!(http.method = %method, http.path = path, http.status = response.status().as_u16(), "request");
-    response
+    pub(crate) fn new<S>(router: Router<S>, state: S, request_max: Duration) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let router = router
+            .fallback(async || ApiError::EndpointNotFound)
+            .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+            .with_state(state);
+        Self {
+            router,
+            request_max,
+        }
+    }
+
+    pub(crate) async fn answer(self, request: Request) -> Response {
+        let line = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let answered = AssertUnwindSafe(self.router.oneshot(request)).catch_unwind();
+        let response = match tokio::time::timeout(self.request_max, answered).await {
+            Ok(Ok(response)) => response.unwrap_or_else(|never: Infallible| match never {}),
+            Ok(Err(_)) => ApiError::Panicked.into_response(),
+            // What it was writing is written or not as a whole.
+            Err(_) => ApiError::TooSlow.into_response(),
+        };
+        if let Some((method, path)) = line {
+            tracing::debug!(http.method = %method, http.path = path, http.status = response.status().as_u16(), "request");
+        }
+        response
+    }
 }

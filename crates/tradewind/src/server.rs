@@ -25,7 +25,7 @@ use crate::{
     lifecycle::Tasks,
     listener,
     live::hub::Hub,
-    routes,
+    routes::Routes,
     settings::Settings,
     token, upkeep,
 };
@@ -114,10 +114,10 @@ impl Server {
             request_max,
             last_look: LastLook::default(),
         });
-        let router = routes::all(app, request_max);
+        let routes = Routes::all(app, request_max);
         let accept = listener::accept(
             listener,
-            router,
+            routes,
             settings.server.connections_max,
             tasks.clone(),
         );

@@ -13,6 +13,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, HeaderValue},
 };
 use tokio::{net::TcpListener, sync::Mutex};
+use tradewind_delivery::{sign, webhook};
 
 use super::{
     part::{self, Orders, Said},
@@ -65,15 +66,11 @@ pub(super) async fn run(target: SocketAddr, orders: Orders) -> anyhow::Result<()
 
 /// As many bytes of headers as a delivery has.
 fn headers(target: SocketAddr) -> anyhow::Result<HeaderMap> {
-    let mut headers = tradewind_delivery::webhook::common_headers();
+    let mut headers = webhook::common_headers();
     headers.insert(HOST, HeaderValue::from_str(&target.to_string())?);
     let id = "00000000-0000-0000-0000-000000000000";
-    headers.extend(tradewind_delivery::sign::headers(
-        &[id],
-        id,
-        1_800_000_000,
-        b"",
-    )?);
+    let key = sign::Key::new(id);
+    sign::add_headers(&mut headers, &[&key], id, 1_800_000_000, b"")?;
     Ok(headers)
 }
 

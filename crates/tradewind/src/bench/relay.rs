@@ -37,7 +37,8 @@ use crate::{
         view::MessageView,
     },
     lifecycle::Tasks,
-    listener, routes,
+    listener,
+    routes::Routes,
     settings::Settings,
 };
 
@@ -78,16 +79,16 @@ pub(super) async fn run(target: SocketAddr, mut orders: Orders) -> anyhow::Resul
         settings: settings.clone(),
     }));
     let request_max = Duration::from_secs(settings.server.request_seconds);
-    let timed = Router::new()
+    let router = Router::new()
         .route("/chatplugin.send", post(send))
         .layer(CorsLayer::very_permissive());
-    let router = routes::layered(timed, Router::new(), request_max).with_state(relay);
+    let routes = Routes::new(router, relay, request_max);
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
     part::say(&Said::Listens(listener.local_addr()?))?;
     let tasks = Tasks::default();
     let accept = listener::accept(
         listener,
-        router,
+        routes,
         settings.server.connections_max,
         tasks.clone(),
     );

@@ -120,7 +120,7 @@ impl World {
         let mut receiver =
             Process::start_part(&Part::Receiver, &name("receiver"), &directory).await?;
         let receiver_address = receiver.address().await?;
-        let token = format!("{:032x}", OsRandom.bits());
+        let token = format!("{:032x}", OsRandom::default().bits());
         let visitors = prepare(&directory.join("data")).await?;
         let (server, address) = match subject {
             Subject::Tradewind => serve(&directory, &token).await?,
@@ -302,7 +302,7 @@ async fn prepare(data: &Path) -> anyhow::Result<Visitors> {
     let store = SqliteStore::open(data, Arc::new(SystemClock))?;
     store.connect_channel(channel).await?;
     let key = store
-        .secret(chat_plugin::SECRET_NAME, OsRandom.secret())
+        .secret(chat_plugin::SECRET_NAME, OsRandom::default().secret())
         .await?;
     store.close().await;
     Ok(Visitors {

@@ -65,7 +65,7 @@ impl From<FrameError> for End {
 
 pub(crate) async fn chat_plugin(
     State(app): State<App>,
-    Extension(place): Extension<ConnectionPermit>,
+    place: Option<Extension<ConnectionPermit>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
