@@ -21,9 +21,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 const STATEMENTS_MAX: usize = 64;
 /// Bytes the write-ahead log is cut back to after a checkpoint.
 const WAL_BYTES_MAX: i64 = 64 << 20;
-/// Page caches, in KiB. New messages land all over the indexes on identifiers, so the writer's is large.
-const WRITER_CACHE_KIB: i64 = 64 << 10;
-const READER_CACHE_KIB: i64 = 8 << 10;
+/// Page caches, in KiB. What does not fit is in the cache of the system, which costs a call. Readers lose
+/// theirs with each commit, so they need what one read takes.
+const WRITER_CACHE_KIB: i64 = 16 << 10;
+const READER_CACHE_KIB: i64 = 2 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
