@@ -13,6 +13,9 @@ use crate::{
     view::Next,
 };
 
+/// Of the window, the share that is left free until it is worth a read.
+const FULL_SHARE: usize = 16;
+
 impl Driver {
     /// Starts all that can be started now.
     pub(super) fn start_work(&mut self) {
@@ -85,7 +88,7 @@ impl Driver {
     /// Room for fewer entries is left until there is more, so that a window that is full is not filled up
     /// one by one.
     fn worth_reading(&self) -> usize {
-        READ_MAX.min(self.context.limits.entries_max / 4)
+        READ_MAX.min(self.context.limits.entries_max / FULL_SHARE)
     }
 
     fn store_is_left_alone(&mut self) -> bool {

@@ -19,6 +19,7 @@ mod health;
 mod hostile;
 mod kill;
 mod live;
+mod many;
 mod operator;
 mod pull;
 mod readme;
