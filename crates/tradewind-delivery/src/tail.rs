@@ -36,7 +36,7 @@ pub use interest::Interest;
 
 /// Entries that are read at once, and their weight in bytes.
 const READ_MAX: usize = 512;
-const READ_WEIGHT_MAX: usize = 4 << 20;
+const READ_WEIGHT_MAX: usize = 1 << 20;
 /// How far the followers that wait may go without being told, and for how long: after a crash, a
 /// webhook looks at that many entries again which it does not want.
 const UNTOLD_MAX: u64 = 10_000;

@@ -9,7 +9,7 @@ use super::{Interest, Part};
 
 /// Entries that are kept, and their weight in bytes; of them, what the last read brought is always kept.
 pub(super) const KEPT_ENTRIES_MAX: usize = 2_048;
-pub(super) const KEPT_WEIGHT_MAX: usize = 4 << 20;
+pub(super) const KEPT_WEIGHT_MAX: usize = 2 << 20;
 
 #[derive(Debug)]
 pub(super) struct Kept {
