@@ -183,7 +183,10 @@ impl Transport {
                 return Err(failure);
             }
         };
-        match self.converse(endpoint, connection, request, now, trace).await {
+        match self
+            .converse(endpoint, connection, request, now, trace)
+            .await
+        {
             Ok(reply) => Ok(reply),
             Err(Broken::Failed(failure)) => Err(failure),
             Err(Broken::Unanswered) => Err(fault::unanswered()),

@@ -231,13 +231,8 @@ impl WebhookConsumer {
         let now = self.clock.now();
         let keys = target.keys(now);
         let mut headers = target.headers.clone();
-        let signed = sign::add_headers(
-            &mut headers,
-            &keys,
-            &event.id,
-            now.as_second(),
-            &event.body,
-        );
+        let signed =
+            sign::add_headers(&mut headers, &keys, &event.id, now.as_second(), &event.body);
         if let Err(error) = signed {
             return internal(error.to_string());
         }

@@ -50,7 +50,9 @@ impl Random for OsRandom {
         if drawn.0.is_empty() {
             let bytes: [u8; 16 * DRAWS] = system_bytes();
             let (draws, _) = bytes.as_chunks();
-            drawn.0.extend(draws.iter().copied().map(u128::from_ne_bytes));
+            drawn
+                .0
+                .extend(draws.iter().copied().map(u128::from_ne_bytes));
         }
         drawn.0.pop().unwrap_or_default()
     }

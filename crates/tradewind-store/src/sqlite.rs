@@ -16,6 +16,7 @@ mod log;
 mod migrate;
 mod open;
 mod readers;
+mod recent;
 mod replay;
 mod row;
 mod set_aside;
@@ -113,6 +114,9 @@ impl Store for SqliteStore {
             entries: limit,
             weight: weight_max,
         };
+        if let Some(page) = self.writer.signals().recent.read(after, room) {
+            return Ok(page);
+        }
         self.readers
             .read(move |db| log::read_log(db, after, room))
             .await
@@ -367,9 +371,13 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
         let (now, retention) = (self.clock.now(), *retention);
-        let sweeping = self
-            .writer
-            .write(move |batch| sweep::sweep(batch, now, &retention));
+        let sweeping = self.writer.write(move |batch| {
+            let swept = sweep::sweep(batch, now, &retention)?;
+            if swept.log_entries > 0 {
+                batch.swept();
+            }
+            Ok(swept)
+        });
         let mut swept = sweeping.await?;
         if let Some(kept) = retention.attempts {
             let cutoff_ms = sweep::cutoff_ms(now, kept);

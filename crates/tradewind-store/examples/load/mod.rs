@@ -109,13 +109,16 @@ where
     for _ in 0..callers {
         let (store, next, to) = (Arc::clone(store), Arc::clone(&next), to.clone());
         tasks.spawn(async move {
-            let channel = channel();
+            let (channel, random) = (channel(), OsRandom::default());
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= count {
                     break;
                 }
-                let appended = store.append(message(&channel, to(n))).await.unwrap();
+                let appended = store
+                    .append(message(&channel, &random, to(n)))
+                    .await
+                    .unwrap();
                 assert!(matches!(appended, Appended::Stored(_)), "{appended:?}");
             }
         });
@@ -123,10 +126,10 @@ where
     tasks.join_all().await;
 }
 
-fn message(channel: &Channel, to: u64) -> NewMessage {
+fn message(channel: &Channel, random: &OsRandom, to: u64) -> NewMessage {
     let contact = contact(to);
     NewMessage {
-        id: MessageId::fresh(&SystemClock, &OsRandom),
+        id: MessageId::fresh(&SystemClock, random),
         conversation_id: Conversation::id_of(channel.id, &contact),
         sender: Sender {
             id: contact.clone(),

@@ -6,7 +6,9 @@
 mod target;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tradewind_model::{DeliveryState, EntryKind, Message, MessageId, Sequence, Timestamp};
+use tradewind_model::{
+    DeliveryState, EntryKind, LogEntry, Message, MessageId, Sequence, Subject, Timestamp,
+};
 
 use super::{
     lane, log,
@@ -16,7 +18,7 @@ use super::{
 use crate::{Appended, Idempotency, NewMessage, Origin, Settlement, StoreError};
 use target::{Target, advance, create_or_refuse, takes, target};
 
-/// An entry to be written.
+/// A row of the log.
 pub(super) struct Entry {
     pub(super) sequence: Sequence,
     pub(super) lane_row: i64,
@@ -64,6 +66,16 @@ pub(super) fn append(
         message_row: Some(integer(sequence.0)),
     };
     write_entry(batch, now, &entry)?;
+    batch.appended(LogEntry {
+        sequence,
+        position: entry.position,
+        kind: entry.kind,
+        at: whole_milliseconds(now),
+        subject: Subject::Message {
+            message: message.clone(),
+            conversation_created_at: target.created_at,
+        },
+    });
     if let Some(idempotency) = &new.idempotency {
         write_key(batch, now, idempotency, integer(sequence.0))?;
     }
@@ -118,6 +130,7 @@ pub(super) fn settle(
              UPDATE message SET state = ?2, failure_reason = ?3, last_sequence = ?4 WHERE row = ?1",
         )?
         .execute((message_row, state.code(), reason, integer(entry.sequence.0)))?;
+    batch.appended(log::read_entry(batch, entry.sequence)?);
     Ok(true)
 }
 
@@ -195,26 +208,25 @@ fn stored(new: &NewMessage, target: &Target) -> Message {
     }
 }
 
+/// Whoever calls it says [`Batch::appended`].
 pub(super) fn write_entry(
-    batch: &Batch<'_>,
+    db: &Connection,
     now: Timestamp,
     entry: &Entry,
 ) -> Result<(), StoreError> {
-    batch
-        .prepare_cached(
-            "-- write_entry
+    db.prepare_cached(
+        "-- write_entry
              INSERT INTO log (sequence, lane_row, position, kind, message_row, at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            integer(entry.sequence.0),
-            entry.lane_row,
-            integer(entry.position),
-            entry.kind.code(),
-            entry.message_row,
-            now.as_millisecond(),
-        ))?;
-    batch.appended(entry.sequence);
+    )?
+    .execute((
+        integer(entry.sequence.0),
+        entry.lane_row,
+        integer(entry.position),
+        entry.kind.code(),
+        entry.message_row,
+        now.as_millisecond(),
+    ))?;
     Ok(())
 }
 

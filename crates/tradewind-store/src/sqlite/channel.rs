@@ -5,6 +5,7 @@ use tradewind_model::{Channel, ChannelId, EntryKind, Timestamp};
 
 use super::{
     append::{Entry, next_sequence, write_entry},
+    log,
     row::get,
     writer::Batch,
 };
@@ -104,7 +105,9 @@ fn write_fact(
         kind,
         message_row: None,
     };
-    write_entry(batch, now, &entry)
+    write_entry(batch, now, &entry)?;
+    batch.appended(log::read_entry(batch, entry.sequence)?);
+    Ok(())
 }
 
 pub(super) fn find_channel(db: &Connection, id: ChannelId) -> Result<Option<Channel>, StoreError> {

@@ -73,6 +73,18 @@ pub(super) fn read_log(
     page(entries, room, head(db)?.max(after))
 }
 
+/// The entry with this sequence, which is there.
+pub(super) fn read_entry(db: &Connection, sequence: Sequence) -> rusqlite::Result<LogEntry> {
+    db.prepare_cached(concat!(
+        "-- read_entry\n SELECT ",
+        entry_columns!(),
+        " FROM log l ",
+        entry_joins!(),
+        "WHERE l.sequence = ?1"
+    ))?
+    .query_row([integer(sequence.0)], entry)
+}
+
 pub(super) fn read_lane(
     db: &Connection,
     lane: ConversationId,
@@ -133,7 +145,7 @@ pub(super) fn lane_row(db: &Connection, lane: ConversationId) -> rusqlite::Resul
 }
 
 /// Takes entries as long as there is room. `end` is where the log was read to if all fit.
-fn page(
+pub(super) fn page(
     found: impl Iterator<Item = rusqlite::Result<LogEntry>>,
     room: Room,
     end: Sequence,

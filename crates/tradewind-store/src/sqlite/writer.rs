@@ -9,7 +9,7 @@
 //! Nothing here knows what is written.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt, io,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,11 +21,12 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
-use tradewind_model::Sequence;
+use tradewind_model::{LogEntry, Sequence};
 
 use super::{
     fault::{Fault, Faults},
     open::Directory,
+    recent::Recent,
     token::KeptTokens,
     wal::Wal,
 };
@@ -55,12 +56,14 @@ pub(super) struct Signals {
     pub(super) head: watch::Sender<Sequence>,
     pub(super) webhooks_changed: watch::Sender<u64>,
     pub(super) tokens: KeptTokens,
+    pub(super) recent: Recent,
 }
 
 /// The open transaction, and what is to be told once it has committed.
 pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
-    head: Cell<Option<Sequence>>,
+    written: RefCell<Vec<LogEntry>>,
+    has_swept: Cell<bool>,
     webhook_changes: Cell<u64>,
     has_token_change: Cell<bool>,
 }
@@ -79,6 +82,7 @@ impl Writer {
             head: watch::Sender::new(head),
             webhooks_changed: watch::Sender::new(0),
             tokens: KeptTokens::default(),
+            recent: Recent::default(),
         });
         let thread = Thread {
             connection,
@@ -156,12 +160,17 @@ impl fmt::Debug for Writer {
 impl Batch<'_> {
     /// With what the log ends, if this transaction wrote to it.
     pub(super) fn newest(&self) -> Option<Sequence> {
-        self.head.get()
+        self.written.borrow().last().map(|entry| entry.sequence)
     }
 
-    /// Says that the log now ends with `sequence`.
-    pub(super) fn appended(&self, sequence: Sequence) {
-        self.head.set(Some(sequence));
+    /// Says that the log now ends with `entry`.
+    pub(super) fn appended(&self, entry: LogEntry) {
+        self.written.borrow_mut().push(entry);
+    }
+
+    /// Says that entries were removed from the log.
+    pub(super) fn swept(&self) {
+        self.has_swept.set(true);
     }
 
     /// Says that a webhook was subscribed or unsubscribed.
@@ -313,7 +322,8 @@ fn commit(
 ) -> Result<(), StoreError> {
     let batch = Batch {
         tx: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
-        head: Cell::new(None),
+        written: RefCell::default(),
+        has_swept: Cell::default(),
         webhook_changes: Cell::new(0),
         has_token_change: Cell::new(false),
     };
@@ -324,7 +334,12 @@ fn commit(
     batch.tx.commit()?;
     crash::point("after_commit");
 
-    if let Some(head) = batch.head.get() {
+    if batch.has_swept.get() {
+        signals.recent.forget();
+    }
+    let written = batch.written.into_inner();
+    if let Some(head) = written.last().map(|entry| entry.sequence) {
+        signals.recent.add(written);
         signals.head.send_modify(|newest| *newest = head);
     }
     if batch.webhook_changes.get() > 0 {

@@ -1,7 +1,7 @@
 //! The conversation that a message goes to: found, created, moved on.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tradewind_model::{ChannelId, ConversationId, SenderType, Sequence, Source};
+use tradewind_model::{ChannelId, ConversationId, SenderType, Sequence, Source, Timestamp};
 
 use crate::{
     Appended, NewMessage, Origin, StoreError,
@@ -20,6 +20,7 @@ pub(super) struct Target {
     pub(super) unread_count: u64,
     /// 0: it has none yet.
     pub(super) last_message_row: i64,
+    pub(super) created_at: Timestamp,
 }
 
 pub(super) fn target(db: &Connection, id: ConversationId) -> Result<Option<Target>, StoreError> {
@@ -27,7 +28,7 @@ pub(super) fn target(db: &Connection, id: ConversationId) -> Result<Option<Targe
         .prepare_cached(
             "-- target
              SELECT c.row, h.id, h.source, c.contact_source_id, h.connected, c.message_count,
-                 c.entry_count, c.unread_count, c.last_message_row
+                 c.entry_count, c.unread_count, c.last_message_row, c.created_at_ms
              FROM conversation c JOIN channel h ON h.row = c.channel_row
              WHERE c.id = ?1",
         )?
@@ -42,6 +43,7 @@ pub(super) fn target(db: &Connection, id: ConversationId) -> Result<Option<Targe
                 entry_count: get(row, 6)?,
                 unread_count: get(row, 7)?,
                 last_message_row: row.get(8)?,
+                created_at: get(row, 9)?,
             })
         })
         .optional()?;
@@ -130,6 +132,7 @@ fn create_conversation(
         entry_count: 0,
         unread_count: 0,
         last_message_row: 0,
+        created_at: super::whole_milliseconds(new.sent_at),
     }))
 }
 

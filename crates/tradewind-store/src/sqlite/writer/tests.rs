@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tradewind_model::Sequence;
+use tradewind_model::{Channel, EntryKind, LogEntry, Sequence, Source, Subject, Timestamp};
 
 use super::{Batch, Directory, Writer};
 use crate::StoreError;
@@ -30,8 +30,28 @@ fn writer() -> (Writer, TempDir) {
 
 fn insert(batch: &Batch<'_>, number: i64) -> Result<i64, StoreError> {
     batch.execute("INSERT INTO fact (number) VALUES (?1)", [number])?;
-    batch.appended(Sequence(number.unsigned_abs()));
+    batch.appended(entry(number));
     Ok(number)
+}
+
+/// Something in the log; what it is about does not matter here.
+fn entry(number: i64) -> LogEntry {
+    let source = Source::parse("test").unwrap();
+    LogEntry {
+        sequence: Sequence(number.unsigned_abs()),
+        position: 1,
+        kind: EntryKind::ChannelConnected,
+        at: Timestamp::UNIX_EPOCH,
+        subject: Subject::Channel(Channel {
+            id: Channel::id_of(&source, "test"),
+            source,
+            source_channel_id: "test".to_owned(),
+            name: None,
+            image_url: None,
+            token: None,
+            connected: true,
+        }),
+    }
 }
 
 async fn facts(writer: &Writer) -> Vec<i64> {
