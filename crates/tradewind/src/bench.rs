@@ -18,6 +18,7 @@ mod ledger;
 mod load;
 mod machine;
 mod part;
+pub(crate) mod plot;
 mod receiver;
 mod relay;
 mod scenario;
@@ -34,7 +35,9 @@ use serde_json::{Map, Value, json};
 pub(crate) use part::run as run_part;
 pub(crate) use scenario::Scenario;
 
-use self::{budget::Budget, latency::Latency, machine::Machine};
+use self::{
+    budget::Budget, latency::Latency, load::Pace, machine::Machine, plot::Plot, world::Work,
+};
 use crate::cli::output;
 
 /// Something was lost, out of order or refused, so there is nothing to report.
@@ -54,6 +57,12 @@ pub(crate) struct Bench {
     pub(crate) warm_up: Duration,
     /// How often the disk's sync is measured.
     pub(crate) syncs: u32,
+    /// Connections that write as fast as they are answered.
+    pub(crate) connections: usize,
+    /// By how much what is long or large is made less.
+    pub(crate) divisor: u32,
+    /// The Tradewind that is measured.
+    pub(crate) program: PathBuf,
 }
 
 /// What a scenario found.
@@ -61,8 +70,11 @@ pub(crate) struct Bench {
 struct Report {
     figures: Map<String, Value>,
     budgets: Vec<Budget>,
-    /// For a person.
-    table: String,
+    /// A table: the first row is its head if the first cell there is empty.
+    rows: Vec<Vec<String>>,
+    /// What to know about the table.
+    foot: String,
+    plots: Vec<Plot>,
 }
 
 /// What all scenarios found.
@@ -71,10 +83,37 @@ pub(crate) struct Outcome {
     pub(crate) figures: Value,
     /// For a person.
     pub(crate) text: String,
+    /// The same as Markdown.
+    pub(crate) markdown: String,
+    pub(crate) plots: Vec<Plot>,
     pub(crate) budgets_met: bool,
 }
 
+/// Conversations of a load, unless a scenario needs others.
+const CONVERSATIONS: u32 = 1_000;
+
 impl Bench {
+    /// As fast as it goes.
+    fn full_load(&self, span: Duration) -> Work {
+        Work {
+            pace: Pace::Closed(self.connections),
+            span,
+            messages: u64::MAX,
+            first: 0,
+            conversations: CONVERSATIONS,
+        }
+    }
+
+    /// So many seconds, or less in a quick run.
+    fn long(&self, seconds: u64) -> Duration {
+        Duration::from_secs(seconds) / self.divisor
+    }
+
+    /// So many, or less in a quick run.
+    fn many(&self, count: u64) -> u64 {
+        count / u64::from(self.divisor)
+    }
+
     /// Runs the scenarios, one after the other.
     ///
     /// # Errors
@@ -93,15 +132,19 @@ impl Bench {
         figures.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         figures.insert("machine".to_owned(), json!(machine));
         figures.insert("sync".to_owned(), in_micros(sync));
-        let mut text = table::head(&machine, sync);
-        let mut budgets = Vec::new();
+        let head = table::head(&machine, sync);
+        let (mut text, mut markdown) = (head.clone(), head);
+        let (mut budgets, mut plots) = (Vec::new(), Vec::new());
         for scenario in scenarios {
             note(&format!("scenario {}", scenario.name()));
             let report = scenario.run(self, sync).await?;
-            text.push('\n');
-            text.push_str(&table::budgets(&report.budgets));
-            text.push('\n');
-            text.push_str(&report.table);
+            for rows in [&table::budgets(&report.budgets), &report.rows] {
+                text = format!("{text}\n{}", table::aligned(rows));
+                markdown = format!("{markdown}\n{}", table::markdown(rows));
+            }
+            text = format!("{text}{}\n", report.foot);
+            markdown = format!("{markdown}\n{}\n", report.foot);
+            plots.extend(report.plots);
             budgets.extend(report.budgets);
             // Those of the main scenario are what most readers want, so they stand at the top.
             if *scenario == Scenario::Main {
@@ -114,6 +157,8 @@ impl Bench {
         Ok(Outcome {
             figures: figures.into(),
             text,
+            markdown,
+            plots,
             budgets_met: budgets.iter().all(|budget| budget.met),
         })
     }

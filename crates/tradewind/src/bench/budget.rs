@@ -11,7 +11,8 @@ pub(crate) struct Budget {
     pub(crate) unit: &'static str,
     /// Whether it is the least or the most that the figure may be.
     pub(crate) bound: Bound,
-    pub(crate) budget: f64,
+    #[serde(rename = "budget")]
+    pub(crate) allowed: f64,
     pub(crate) measured: f64,
     pub(crate) met: bool,
 }
@@ -27,29 +28,29 @@ impl Budget {
     pub(crate) fn at_most(
         name: &'static str,
         measured: f64,
-        budget: f64,
+        allowed: f64,
         unit: &'static str,
     ) -> Self {
         Self {
             name,
             unit,
             bound: Bound::AtMost,
-            budget: rounded(budget),
+            allowed: rounded(allowed),
             measured: rounded(measured),
-            met: measured <= budget,
+            met: measured <= allowed,
         }
     }
 
     pub(crate) fn at_least(
         name: &'static str,
         measured: f64,
-        budget: f64,
+        allowed: f64,
         unit: &'static str,
     ) -> Self {
         Self {
             bound: Bound::AtLeast,
-            met: measured >= budget,
-            ..Self::at_most(name, measured, budget, unit)
+            met: measured >= allowed,
+            ..Self::at_most(name, measured, allowed, unit)
         }
     }
 }

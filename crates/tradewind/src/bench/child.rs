@@ -17,7 +17,7 @@ use tokio::{
 use super::part::{Part, Said};
 
 /// Longest time until a process says something that it should say at once.
-const SAY_MAX: Duration = Duration::from_secs(60);
+const SAY_MAX: Duration = Duration::from_mins(1);
 /// Bytes of a log that are shown.
 const LOG_BYTES_MAX: usize = 2_000;
 

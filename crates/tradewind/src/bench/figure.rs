@@ -6,6 +6,11 @@ pub(super) fn float(number: u64) -> f64 {
     part(number >> 32) * 4_294_967_296.0 + part(number)
 }
 
+/// The whole number next to it; 0 if it is none.
+pub(super) fn whole(number: f64) -> u64 {
+    format!("{number:.0}").parse().unwrap_or_default()
+}
+
 /// Rounded to so many digits that count, which is more than is certain of it.
 pub(super) fn rounded(number: f64) -> f64 {
     format!("{number:.4e}").parse().unwrap_or(number)

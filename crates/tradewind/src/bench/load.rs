@@ -52,6 +52,8 @@ pub(super) struct Visitors {
     /// The key of the server's tokens.
     pub(super) key: [u8; 32],
     pub(super) channel_id: ChannelId,
+    /// The first of them; the others follow.
+    pub(super) first: u32,
     pub(super) conversations: u32,
     /// How long a text is.
     pub(super) text_bytes: usize,
@@ -131,7 +133,11 @@ impl Load {
         for _ in 0..open {
             connections.push(wire::connect(plan.server, &tasks).await?);
         }
-        let conversations = plan.visitors.conversations;
+        let Visitors {
+            first,
+            conversations,
+            ..
+        } = plan.visitors;
         let mut load = Self {
             tokens: SessionTokens::new(plan.visitors.key),
             kept: Vec::new(),
@@ -145,7 +151,7 @@ impl Load {
             tasks,
             plan,
         };
-        let kept = (0..conversations.min(TOKENS_MAX)).map(|conversation| load.issue(conversation));
+        let kept = (0..conversations.min(TOKENS_MAX)).map(|place| load.issue(first + place));
         load.kept = kept.collect::<Result<_, _>>()?;
         Ok(load)
     }
@@ -164,6 +170,7 @@ impl Load {
             fault: None,
         };
         let mut under_way = FuturesUnordered::new();
+        let mut set = None;
         loop {
             let now = clock::now();
             let mut due = None;
@@ -186,7 +193,10 @@ impl Load {
                 sent += 1;
             }
             if let Some(at) = due {
-                timer.set(at)?;
+                if set != due {
+                    timer.set(at)?;
+                    set = due;
+                }
             } else if under_way.is_empty() {
                 break;
             }
@@ -243,6 +253,7 @@ impl Load {
 
     fn request(&mut self, conversation: u32, at: u64) -> anyhow::Result<Request<Full<Bytes>>> {
         let place = usize::try_from(conversation)?;
+        let conversation = self.plan.visitors.first + conversation;
         let number = self
             .numbers
             .get_mut(place)

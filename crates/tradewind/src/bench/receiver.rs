@@ -22,12 +22,18 @@ use super::{
 pub(super) struct Reset {
     pub(super) phase: u64,
     pub(super) conversations: u32,
+    /// How many webhooks there are; the path of each says which it is.
+    pub(super) webhooks: usize,
+    /// Conversations whose numbers this divides are refused; 0: none.
+    pub(super) refused: u32,
 }
 
 /// What came since the last [`Reset`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stats {
     pub(super) tally: Tally,
+    /// Requests that were refused.
+    pub(super) refused: u64,
     /// When the last new message came.
     pub(super) last_at: u64,
     /// From when each was to be sent to its arrival.
@@ -36,7 +42,10 @@ pub(super) struct Stats {
 
 #[derive(Debug)]
 struct Receiver {
-    ledger: Ledger,
+    /// One for each webhook.
+    ledgers: Vec<Ledger>,
+    refuse: u32,
+    refused: u64,
     spans: Spans,
     last_at: u64,
 }
@@ -46,7 +55,9 @@ pub(super) async fn run(orders: Orders) -> anyhow::Result<()> {
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
     part::say(&Said::Listens(listener.local_addr()?))?;
     let receiver = Arc::new(Mutex::new(Receiver {
-        ledger: Ledger::new(0, 0),
+        ledgers: Vec::new(),
+        refuse: 0,
+        refused: 0,
         spans: Spans::new()?,
         last_at: 0,
     }));
@@ -74,8 +85,11 @@ async fn answer(
             receiver.reset(reset);
             Vec::new()
         }),
-        _ => {
-            receiver.take(&body);
+        path => {
+            let webhook = path.trim_start_matches('/').parse();
+            if !receiver.take(webhook.unwrap_or_default(), &body) {
+                return wire::failed();
+            }
             Ok(Vec::new())
         }
     };
@@ -86,25 +100,45 @@ async fn answer(
 }
 
 impl Receiver {
-    fn take(&mut self, body: &[u8]) {
+    /// `false`: it is to be refused.
+    fn take(&mut self, webhook: usize, body: &[u8]) -> bool {
         let now = clock::now();
         let stamp = Stamp::find(body);
+        let is_refused =
+            |stamp: Stamp| self.refuse > 0 && stamp.conversation.is_multiple_of(self.refuse);
+        if stamp.is_some_and(is_refused) {
+            self.refused += 1;
+            return false;
+        }
         let sent_at = stamp.map_or(now, |stamp| stamp.at);
-        if self.ledger.take(stamp) {
+        let Some(ledger) = self.ledgers.get_mut(webhook) else {
+            return false;
+        };
+        if ledger.take(stamp) {
             self.last_at = now;
             self.spans.add(now.saturating_sub(sent_at));
         }
+        true
     }
 
     fn reset(&mut self, reset: Reset) {
-        self.ledger = Ledger::new(reset.phase, reset.conversations);
+        let ledger = || Ledger::new(reset.phase, reset.conversations);
+        self.ledgers = std::iter::repeat_with(ledger)
+            .take(reset.webhooks)
+            .collect();
+        self.refuse = reset.refused;
+        self.refused = 0;
         self.spans.clear();
         self.last_at = 0;
     }
 
     fn stats(&self) -> Stats {
         Stats {
-            tally: self.ledger.tally().clone(),
+            tally: self
+                .ledgers
+                .iter()
+                .fold(Tally::default(), |sum, ledger| sum.plus(ledger.tally())),
+            refused: self.refused,
             last_at: self.last_at,
             latency: self.spans.latency(),
         }

@@ -1,19 +1,35 @@
 //! What can be measured: one module a scenario.
 
+mod backlog;
+mod consumers;
+mod held;
+mod idle;
 mod main;
 
-use super::{Bench, Report, latency::Latency};
+use super::{Bench, Report, figure::shown, latency::Latency};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
     /// Throughput, cost and latency against the floor and the limit.
     Main,
+    /// What a server costs that has nothing to do.
+    Idle,
+    /// How fast many undelivered events are delivered, and what memory they take while they wait.
+    Backlog,
+    /// What memory many conversations take that wait for a retry.
+    Held,
+    /// What more webhooks cost.
+    Consumers,
 }
 
 impl Scenario {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Main => "main",
+            Self::Idle => "idle",
+            Self::Backlog => "backlog",
+            Self::Held => "held",
+            Self::Consumers => "consumers",
         }
     }
 
@@ -21,6 +37,18 @@ impl Scenario {
     pub(super) async fn run(self, bench: &Bench, sync: Latency) -> anyhow::Result<Report> {
         match self {
             Self::Main => main::run(bench, sync).await,
+            Self::Idle => idle::run(bench).await,
+            Self::Backlog => backlog::run(bench).await,
+            Self::Held => held::run(bench).await,
+            Self::Consumers => consumers::run(bench).await,
         }
     }
+}
+
+/// A table of single figures.
+fn rows(figures: &[(&str, f64)]) -> Vec<Vec<String>> {
+    figures
+        .iter()
+        .map(|(name, figure)| vec![(*name).to_owned(), shown(*figure)])
+        .collect()
 }

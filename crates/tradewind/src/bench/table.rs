@@ -30,7 +30,7 @@ pub(super) fn head(machine: &Machine, sync: Latency) -> String {
 }
 
 /// Each budget, what was measured, and whether it is met.
-pub(super) fn budgets(budgets: &[Budget]) -> String {
+pub(super) fn budgets(budgets: &[Budget]) -> Vec<Vec<String>> {
     let mut rows = vec![["", "measured", "budget", ""].map(str::to_owned).to_vec()];
     for budget in budgets {
         let sign = match budget.bound {
@@ -41,11 +41,31 @@ pub(super) fn budgets(budgets: &[Budget]) -> String {
         rows.push(vec![
             budget.name.replace('_', " "),
             format!("{} {unit}", shown(budget.measured)),
-            format!("{sign} {} {unit}", shown(budget.budget)),
+            format!("{sign} {} {unit}", shown(budget.allowed)),
             if budget.met { "met" } else { "NOT MET" }.to_owned(),
         ]);
     }
-    aligned(&rows)
+    rows
+}
+
+/// The rows as a table in Markdown.
+pub(super) fn markdown(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let has_head = rows
+        .first()
+        .and_then(|row| row.first())
+        .is_some_and(String::is_empty);
+    let (head, body) = rows.split_at(usize::from(has_head));
+    let empty = vec![String::new(); columns];
+    let mut text = line(head.first().unwrap_or(&empty));
+    text.push_str("| --- |");
+    text.push_str(&" ---: |".repeat(columns.saturating_sub(1)));
+    text.push('\n');
+    for row in body {
+        text.push_str(&line(row));
+    }
+    text
 }
 
 /// The rows with their columns aligned: the first to the left, the others to the right.

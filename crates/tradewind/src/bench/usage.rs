@@ -25,6 +25,28 @@ impl Usage {
     }
 }
 
+/// Seconds of CPU that the whole machine has been busy, since it started.
+pub(super) fn busy() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let all = stat.lines().next()?.strip_prefix("cpu ")?;
+    let mut fields = all.split_whitespace();
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    // User, nice, system.
+    let ticks = next()? + next()? + next()?;
+    Some(float(ticks) / float(rustix::param::clock_ticks_per_second()))
+}
+
+/// How often the threads of a process have been woken.
+pub(super) fn wake_ups(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // One that ended meanwhile has no status any more.
+        let status = fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+        sum += field(&status, "voluntary_ctxt_switches:").unwrap_or_default();
+    }
+    Ok(sum)
+}
+
 /// Bytes of memory that a process has: now, and at most so far.
 pub(super) fn memory(pid: u32) -> io::Result<(u64, u64)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -1,13 +1,17 @@
 //! `tradewind bench`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
 use crate::{
-    bench::{Bench, Scenario},
+    bench::{Bench, Outcome, Scenario},
     cli::output,
     server::Signals,
 };
@@ -34,6 +38,15 @@ pub(crate) struct BenchOptions {
     /// Keep the servers' data below DIR while it runs; it must be on a disk, not in memory
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// Write plots (SVG) and tables (Markdown) to DIR
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Connections that write as fast as they are answered
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_connections)]
+    connections: usize,
+    /// Measure another build of Tradewind
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
     /// Exit with 1 when a budget is not met
     #[arg(long)]
     strict: bool,
@@ -43,6 +56,13 @@ pub(crate) struct BenchOptions {
     /// How long each phase takes
     #[arg(long, hide = true, value_name = "MILLISECONDS")]
     phase_ms: Option<u64>,
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    let connections = text.parse().ok();
+    // Each writes in a conversation of its own at a time.
+    let known = connections.filter(|connections| (1..=1_000).contains(connections));
+    known.ok_or_else(|| "must be 1 to 1000".to_owned())
 }
 
 pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
@@ -63,6 +83,12 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
         span,
         warm_up: span / 8,
         syncs: if options.quick { 200 } else { 1_000 },
+        connections: options.connections,
+        divisor: if options.quick { 20 } else { 1 },
+        program: match &options.server {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        },
     };
     // Dropping it ends the processes.
     let outcome = tokio::select! {
@@ -73,9 +99,21 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&outcome.figures)? + "\n";
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let Some(directory) = &options.report {
+        report(&outcome, directory)
+            .with_context(|| format!("cannot write to {}", directory.display()))?;
+    }
     output::say(outcome.text.trim_end());
     if options.strict && !outcome.budgets_met {
         return Err(Missed.into());
     }
     Ok(())
+}
+
+fn report(outcome: &Outcome, directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    for plot in &outcome.plots {
+        fs::write(directory.join(format!("{}.svg", plot.name)), plot.draw()?)?;
+    }
+    Ok(fs::write(directory.join("figures.md"), &outcome.markdown)?)
 }

@@ -6,27 +6,26 @@
 
 mod figures;
 
-use std::time::Duration;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use self::figures::{Figures, Ratios};
 use crate::bench::{
     Bench, Report,
     budget::Budget,
-    figure::{float, median, rounded, shown},
+    figure::{float, median, rounded, shown, whole},
     latency::Latency,
     load::Pace,
-    note, table,
+    note,
+    plot::{Bar, Plot},
     world::{Phase, Subject, Work, World},
 };
 
-const CONVERSATIONS: u32 = 1_000;
-/// Connections that write as fast as they are answered.
-const CONNECTIONS: usize = 64;
 /// Of the highest rate, at which latency is measured.
 const RATE_SHARE: f64 = 0.25;
+
+/// Cores that others may use without a doubt about the figures.
+const OTHERS_CORES_QUIET: f64 = 0.1;
 
 /// The figures of one run.
 #[derive(Debug)]
@@ -51,9 +50,11 @@ pub(super) async fn run(bench: &Bench, sync: Latency) -> anyhow::Result<Report> 
     for number in 1..=bench.runs {
         runs.push(run_once(bench, number).await?);
     }
-    let of = |subject| runs.iter().map(move |run| run.of(subject));
-    let floor = Figures::median(of(Subject::Floor));
-    let tradewind = Figures::median(of(Subject::Tradewind));
+    let of = |subject| {
+        let all: Vec<_> = runs.iter().map(|run| run.of(subject)).collect();
+        Figures::median(&all)
+    };
+    let (floor, tradewind) = (of(Subject::Floor), of(Subject::Tradewind));
     let ratios: Vec<_> = runs
         .iter()
         .map(|run| Ratios::new(&run.floor, &run.limit, &run.tradewind))
@@ -61,19 +62,20 @@ pub(super) async fn run(bench: &Bench, sync: Latency) -> anyhow::Result<Report> 
     let ratios = Ratios::median(&ratios);
     let mut figures = Map::new();
     for subject in Subject::ALL {
-        let of_subject = Figures::median(of(subject));
-        figures.insert(subject.name().to_owned(), of_subject.json());
+        figures.insert(subject.name().to_owned(), json!(of(subject)));
     }
-    figures.insert("ratios".to_owned(), ratios.json());
+    figures.insert("ratios".to_owned(), json!(ratios));
     let all = runs.iter().map(|run| {
-        let of = |subject| run.of(subject).json();
-        json!({ "floor": of(Subject::Floor), "limit": of(Subject::Limit), "tradewind": of(Subject::Tradewind) })
+        let named = Subject::ALL.map(|subject| (subject.name().to_owned(), json!(run.of(subject))));
+        Map::from_iter(named)
     });
-    figures.insert("runs".to_owned(), all.collect());
+    figures.insert("runs".to_owned(), all.collect::<Vec<_>>().into());
     Ok(Report {
         figures,
         budgets: budgets(&floor, &tradewind, &ratios, sync),
-        table: show(&runs, bench.span),
+        rows: rows(&runs),
+        foot: foot(bench, &tradewind),
+        plots: plots(&runs),
     })
 }
 
@@ -81,16 +83,15 @@ async fn run_once(bench: &Bench, number: u32) -> anyhow::Result<Run> {
     let directory = TempDir::new_in(&bench.directory)?;
     let mut worlds = Vec::new();
     for subject in Subject::ALL {
-        worlds.push(World::start(subject, directory.path()).await?);
+        worlds.push(World::start(subject, &bench.program, directory.path()).await?);
     }
     // Each is first in some run.
     let turn = usize::try_from(number)? % worlds.len();
     worlds.rotate_left(turn);
     let mut closed = Vec::new();
     for world in &mut worlds {
-        let pace = Pace::Closed(CONNECTIONS);
-        world.run(work(pace, bench.warm_up)).await?;
-        let phase = world.run(work(pace, bench.span)).await?;
+        world.run(bench.full_load(bench.warm_up)).await?;
+        let phase = world.run(bench.full_load(bench.span)).await?;
         note(&format!(
             "run {number} of {}: {} delivered {}/s with {} ms of CPU per 1,000",
             bench.runs,
@@ -103,7 +104,11 @@ async fn run_once(bench: &Bench, number: u32) -> anyhow::Result<Run> {
     let rate = rate(&closed);
     let mut figures = Vec::new();
     for (world, (subject, closed)) in worlds.iter_mut().zip(&closed) {
-        let open = world.run(work(Pace::Open(rate), bench.span)).await?;
+        let work = Work {
+            pace: Pace::Open(rate),
+            ..bench.full_load(bench.span)
+        };
+        let open = world.run(work).await?;
         note(&format!(
             "run {number} of {}: {} at {rate}/s, arrived within {} ms (p50), {} ms (p99)",
             bench.runs,
@@ -126,15 +131,6 @@ async fn run_once(bench: &Bench, number: u32) -> anyhow::Result<Run> {
     })
 }
 
-fn work(pace: Pace, span: Duration) -> Work {
-    Work {
-        pace,
-        span,
-        messages: u64::MAX,
-        conversations: CONVERSATIONS,
-    }
-}
-
 /// The rate at which latency is measured, of all three.
 fn rate(closed: &[(Subject, Phase)]) -> u64 {
     let tradewind = closed
@@ -143,7 +139,7 @@ fn rate(closed: &[(Subject, Phase)]) -> u64 {
     let rate = tradewind.map_or(0.0, |(_, phase)| {
         float(phase.delivered) / phase.delivering * RATE_SHARE
     });
-    format!("{rate:.0}").parse().unwrap_or(1).max(1)
+    whole(rate).max(1)
 }
 
 fn budgets(floor: &Figures, tradewind: &Figures, ratios: &Ratios, sync: Latency) -> Vec<Budget> {
@@ -163,7 +159,7 @@ fn budgets(floor: &Figures, tradewind: &Figures, ratios: &Ratios, sync: Latency)
 /// What is read of a figure, and as what it is shown.
 type Row = (&'static str, fn(&Figures) -> f64);
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 18] = [
     ("accepted/s", |figures| figures.accepted_per_second),
     ("delivered/s", |figures| figures.delivered_per_second),
     ("CPU ms per 1,000", |figures| figures.cpu * 1e3),
@@ -174,6 +170,7 @@ const ROWS: [Row; 17] = [
     }),
     ("bytes written a message", |figures| figures.written),
     ("syncs per 1,000", |figures| figures.syncs * 1e3),
+    ("cores used by others", |figures| figures.others_cores),
     ("at a fixed rate of", |figures| figures.open_rate),
     ("  CPU ms per 1,000", |figures| figures.open_cpu * 1e3),
     ("  arrival p50 ms", |figures| figures.latency.p50 / 1e3),
@@ -185,39 +182,96 @@ const ROWS: [Row; 17] = [
     ("  sent late p99 ms", |figures| figures.lateness.p99 / 1e3),
 ];
 
-fn show(runs: &[Run], span: Duration) -> String {
-    let mut rows = vec![vec![String::new()]];
-    rows[0].extend(Subject::ALL.map(|subject| subject.name().to_owned()));
+/// The median, and the lowest and the highest of all runs.
+fn bar(runs: &[Run], subject: Subject, read: fn(&Figures) -> f64) -> Bar {
+    let all: Vec<_> = runs.iter().map(|run| read(run.of(subject))).collect();
+    Bar {
+        lowest: all.iter().copied().fold(f64::INFINITY, f64::min),
+        highest: all.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        height: median(all),
+    }
+}
+
+fn rows(runs: &[Run]) -> Vec<Vec<String>> {
+    let mut head = vec![String::new()];
+    head.extend(Subject::ALL.map(|subject| subject.name().to_owned()));
+    let mut rows = vec![head];
     for (name, read) in ROWS {
         let mut row = vec![name.to_owned()];
-        for subject in Subject::ALL {
-            let all: Vec<_> = runs.iter().map(|run| read(run.of(subject))).collect();
-            let lowest = all.iter().copied().fold(f64::INFINITY, f64::min);
-            let highest = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let mut cell = shown(median(all));
-            if runs.len() > 1 && lowest.is_finite() {
-                cell = format!("{cell} ({}–{})", shown(lowest), shown(highest));
+        row.extend(Subject::ALL.map(|subject| {
+            let bar = bar(runs, subject, read);
+            let middle = shown(bar.height);
+            if runs.len() > 1 && bar.lowest.is_finite() {
+                format!("{middle} ({}–{})", shown(bar.lowest), shown(bar.highest))
+            } else {
+                middle
             }
-            row.push(cell);
-        }
+        }));
         rows.push(row);
     }
+    rows
+}
+
+fn foot(bench: &Bench, tradewind: &Figures) -> String {
+    let what = match bench.runs {
+        1 => "One run".to_owned(),
+        runs => format!("Medians of {runs} runs (lowest–highest)"),
+    };
+    let warning = if tradewind.others_cores > OTHERS_CORES_QUIET {
+        "\nWARNING: other programs were busy meanwhile; on a quiet machine the figures are better, and sure."
+    } else {
+        ""
+    };
     format!(
-        "{}Medians of {} runs of {} s each, lowest and highest in parentheses; all arrived, in order.\n",
-        table::aligned(&rows),
-        runs.len(),
-        rounded(span.as_secs_f64()),
+        "{what}, {} s each; {} connections, then a quarter of Tradewind's rate; all arrived, in order.{warning}",
+        rounded(bench.span.as_secs_f64()),
+        bench.connections,
     )
 }
 
-impl Figures {
-    fn json(&self) -> Value {
-        json!(self)
-    }
-}
-
-impl Ratios {
-    fn json(&self) -> Value {
-        json!(self)
-    }
+fn plots(runs: &[Run]) -> Vec<Plot> {
+    let plot = |name, title, logarithmic, rows: &[Row]| Plot {
+        name,
+        title,
+        logarithmic,
+        series: Subject::ALL.map(Subject::name).to_vec(),
+        groups: rows
+            .iter()
+            .map(|(name, read)| {
+                let bars = Subject::ALL.map(|subject| bar(runs, subject, *read));
+                ((*name).to_owned(), bars.to_vec())
+            })
+            .collect(),
+    };
+    vec![
+        plot(
+            "throughput",
+            "Messages a second, as fast as it goes",
+            false,
+            &[
+                ("accepted", |figures| figures.accepted_per_second),
+                ("delivered", |figures| figures.delivered_per_second),
+            ],
+        ),
+        plot(
+            "cpu",
+            "CPU of the server for 1,000 messages, in ms",
+            false,
+            &[
+                ("as fast as it goes", |figures| figures.cpu * 1e3),
+                ("at a quarter of that", |figures| figures.open_cpu * 1e3),
+            ],
+        ),
+        plot(
+            "latency",
+            "From sending to arrival at a quarter of the rate, in ms",
+            true,
+            &[
+                ("p50", |figures| figures.latency.p50 / 1e3),
+                ("p95", |figures| figures.latency.p95 / 1e3),
+                ("p99", |figures| figures.latency.p99 / 1e3),
+                ("max", |figures| figures.latency.max / 1e3),
+            ],
+        ),
+    ]
 }

@@ -30,10 +30,15 @@ pub(super) struct Figures {
     pub(super) written: f64,
     #[serde(rename = "syncs_per_message", serialize_with = "short")]
     pub(super) syncs: f64,
+    #[serde(serialize_with = "short")]
     pub(super) delivered: f64,
+    #[serde(serialize_with = "short")]
     pub(super) repeats: f64,
+    /// Cores that other programs kept busy.
+    #[serde(serialize_with = "short")]
+    pub(super) others_cores: f64,
     /// Messages a second while latency was measured.
-    #[serde(rename = "latency_rate")]
+    #[serde(rename = "latency_rate", serialize_with = "short")]
     pub(super) open_rate: f64,
     #[serde(rename = "latency_cpu_seconds_per_1000", serialize_with = "short")]
     pub(super) open_cpu: f64,
@@ -69,13 +74,22 @@ pub(super) struct Ratios {
     pub(super) throughput_to_limit: f64,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
 fn short<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if *number >= 1e4 {
+        // Whole numbers are written as such.
+        let whole = format!("{number:.0}").parse::<u64>();
+        return whole.unwrap_or_default().serialize(serializer);
+    }
     rounded(*number).serialize(serializer)
 }
 
 impl Default for Figures {
     fn default() -> Self {
-        Self::median(std::iter::empty())
+        Self::median(&[])
     }
 }
 
@@ -96,6 +110,7 @@ impl Figures {
             syncs: each(closed.syncs),
             delivered,
             repeats: float(closed.repeats + open.repeats),
+            others_cores: closed.others_cores.max(open.others_cores),
             open_rate: float(open.accepted) / open.accepting,
             open_cpu: open.server_cpu / float(open.delivered) * 1e3,
             latency: open.arrivals,
@@ -105,11 +120,11 @@ impl Figures {
     }
 
     /// Each figure's median.
-    pub(super) fn median<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        let of = |read: fn(&Self) -> f64| median(all.clone().map(read).collect());
+    pub(super) fn median(all: &[&Self]) -> Self {
+        let of = |read: fn(&Self) -> f64| median(all.iter().copied().map(read).collect());
         let latency = |read: fn(&Self) -> &Latency| {
             let of = |part: fn(&Latency) -> f64| {
-                let parts = all.clone().map(read).map(part);
+                let parts = all.iter().copied().map(read).map(part);
                 rounded(median(parts.collect()))
             };
             Latency {
@@ -131,6 +146,7 @@ impl Figures {
             syncs: of(|figures| figures.syncs),
             delivered: of(|figures| figures.delivered),
             repeats: of(|figures| figures.repeats),
+            others_cores: of(|figures| figures.others_cores),
             open_rate: of(|figures| figures.open_rate),
             open_cpu: of(|figures| figures.open_cpu),
             latency: latency(|figures| &figures.latency),

@@ -1,0 +1,52 @@
+//! What a server costs that has nothing to do, after it had.
+
+use serde_json::{Map, json};
+use tempfile::TempDir;
+
+use crate::bench::{
+    Bench, Report,
+    budget::Budget,
+    clock,
+    figure::float,
+    note,
+    usage::{self, Usage},
+    world::{Subject, World},
+};
+
+/// The server's idle time begins when what it does after its work is done.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
+    let directory = TempDir::new_in(&bench.directory)?;
+    let mut world = World::start(Subject::Tradewind, &bench.program, directory.path()).await?;
+    world.run(bench.full_load(bench.warm_up)).await?;
+    tokio::time::sleep(SETTLE).await;
+    let pid = world.pid()?;
+    let idle = bench.long(60);
+    note(&format!("idle for {} s", idle.as_secs()));
+    let (started, before, woken) = (clock::now(), Usage::of(pid)?, usage::wake_ups(pid)?);
+    tokio::time::sleep(idle).await;
+    let seconds = float(clock::now() - started) / 1e9;
+    let percent = (Usage::of(pid)?.cpu - before.cpu) / seconds * 100.0;
+    let wake_ups = float(usage::wake_ups(pid)? - woken) / seconds;
+    let (memory, _) = usage::memory(pid)?;
+    let figures = json!({
+        "seconds": seconds,
+        "cpu_percent": percent,
+        "wake_ups_per_second": wake_ups,
+        "rss_bytes": memory,
+    });
+    Ok(Report {
+        figures: Map::from_iter([("tradewind".to_owned(), figures)]),
+        budgets: vec![Budget::at_most("idle_cpu", percent, 0.1, "%")],
+        rows: super::rows(&[
+            ("wake-ups a second", wake_ups),
+            ("memory, MiB", float(memory) / 1_048_576.0),
+        ]),
+        foot: format!(
+            "Idle for {seconds:.0} s, one webhook, after {:?} of full load.",
+            bench.warm_up
+        ),
+        plots: Vec::new(),
+    })
+}
