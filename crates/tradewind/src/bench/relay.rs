@@ -36,6 +36,7 @@ use crate::{
         messages::MessageRequest,
         view::MessageView,
     },
+    cli::output,
     lifecycle::Tasks,
     listener,
     routes::Routes,
@@ -62,6 +63,7 @@ struct SendRequest {
 
 /// Runs until there are no orders any more.
 pub(super) async fn run(target: SocketAddr, mut orders: Orders) -> anyhow::Result<()> {
+    output::start_logs("warn")?;
     let settings = Settings::default();
     let guard = Guard::new(&["127.0.0.0/8".parse()?]);
     let limits = TransportLimits::default();

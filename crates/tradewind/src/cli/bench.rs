@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
@@ -77,12 +77,17 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
     let span = options
         .phase_ms
         .map_or(Duration::from_secs(seconds), Duration::from_millis);
+    let syncs = match options.phase_ms {
+        Some(_) => 20,
+        None if options.quick => 200,
+        None => 1_000,
+    };
     let bench = Bench {
         directory: directory.path().to_owned(),
         runs: options.runs.unwrap_or(if options.quick { 1 } else { 5 }),
         span,
         warm_up: span / 8,
-        syncs: if options.quick { 200 } else { 1_000 },
+        syncs,
         connections: options.connections,
         divisor: if options.quick { 20 } else { 1 },
         program: match &options.server {
@@ -93,7 +98,7 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
     // Dropping it ends the processes.
     let outcome = tokio::select! {
         outcome = bench.run(&options.scenarios) => outcome?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => bail!("interrupted; nothing is reported"),
     };
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&outcome.figures)? + "\n";

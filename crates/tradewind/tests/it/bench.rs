@@ -84,6 +84,22 @@ async fn a_benchmark_reports_floor_limit_and_tradewind_and_leaves_nothing_behind
 }
 
 #[tokio::test]
+async fn a_run_in_which_a_message_is_refused_does_not_count() {
+    let directory = TempDir::new().unwrap();
+    let mut command = binary();
+    command
+        .current_dir(directory.path())
+        .args(["bench", "--quick", "--allow-debug", "--phase-ms", "200"])
+        .env("TRADEWIND_SERVER__TEXT_BYTES_MAX", "200");
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("the run does not count"), "{said}");
+    assert!(said.contains("400"), "{said}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[tokio::test]
 async fn a_part_ends_when_nobody_gives_it_orders() {
     let mut command = binary();
     command.arg("bench-part").stdin(std::process::Stdio::null());

@@ -83,7 +83,7 @@ async fn pile_up(world: &World, work: Work, count: u64) -> anyhow::Result<u64> {
         })
         .await?;
     load.begin().await?;
-    Ok(load.ended().await?.accepted)
+    Ok(load.ended(world).await?.accepted)
 }
 
 /// Lets the webhook go on, with `new` messages meanwhile. Tells how many seconds it took until as many
@@ -102,7 +102,7 @@ async fn drain(world: &World, new: Work, waiting: u64) -> anyhow::Result<f64> {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    let all = waiting + load.ended().await?.accepted;
+    let all = waiting + load.ended(world).await?.accepted;
     let stats = world.await_arrivals(all).await?;
     world.check(&stats, all)?;
     Ok(float(drained_at - started) / 1e9)

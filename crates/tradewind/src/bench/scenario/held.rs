@@ -40,7 +40,7 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
         })
         .await?;
     load.begin().await?;
-    let loaded = load.ended().await?;
+    let loaded = load.ended(&world).await?;
     let stats = world.await_arrivals(loaded.accepted / 2).await?;
     world.check(&stats, loaded.accepted / 2)?;
     let (memory, memory_peak) = usage::memory(world.pid()?)?;

@@ -77,10 +77,10 @@ impl Load {
     ///
     /// # Errors
     /// [`Invalid`] when a message was refused.
-    pub(crate) async fn ended(&mut self) -> anyhow::Result<Loaded> {
+    pub(crate) async fn ended(&mut self, world: &World) -> anyhow::Result<Loaded> {
         match self.process.said(self.span).await? {
-            Said::Loaded(loaded) => match loaded.fault {
-                Some(fault) => Err(Invalid(fault).into()),
+            Said::Loaded(loaded) => match &loaded.fault {
+                Some(fault) => Err(world.invalid(fault)),
                 None => Ok(loaded),
             },
             other => Err(self.process.failed(&format!("{other:?}"))),
@@ -119,7 +119,7 @@ impl World {
         let mut load = self.load(work).await?;
         let before = self.look(&load)?;
         load.begin().await?;
-        let loaded = load.ended().await?;
+        let loaded = load.ended(self).await?;
         let events = loaded.accepted * webhooks;
         let stats = self.await_arrivals(events).await?;
         let after = self.look(&load)?;
@@ -198,9 +198,13 @@ impl World {
     /// [`Invalid`] unless so many events arrived, in order.
     pub(crate) fn check(&self, stats: &Stats, events: u64) -> anyhow::Result<()> {
         match stats.tally.fault(events) {
-            Some(fault) => Err(Invalid(self.server.failed(&fault).to_string()).into()),
+            Some(fault) => Err(self.invalid(&fault)),
             None => Ok(()),
         }
+    }
+
+    fn invalid(&self, fault: &str) -> anyhow::Error {
+        Invalid(self.server.failed(fault).to_string()).into()
     }
 
     fn look(&self, load: &Load) -> anyhow::Result<Look> {
