@@ -22,6 +22,7 @@ pub(crate) mod plot;
 mod receiver;
 mod relay;
 mod scenario;
+mod sockets;
 mod table;
 mod text;
 mod usage;

@@ -59,6 +59,22 @@ pub(super) struct Visitors {
     pub(super) text_bytes: usize,
 }
 
+impl Visitors {
+    /// Who writes in a conversation; the same in every phase.
+    pub(super) fn session(&self, conversation: u32) -> Session {
+        Session {
+            id: SessionId::from_uuid(Uuid::from_u128(u128::from(conversation) + 1)),
+            channel_id: self.channel_id,
+        }
+    }
+
+    /// The token that says so.
+    pub(super) fn token(&self, conversation: u32) -> String {
+        let session = self.session(conversation);
+        SessionTokens::new(self.key).issue(session, Purpose::Visit, SystemClock.now())
+    }
+}
+
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Pace {
@@ -100,7 +116,6 @@ pub(super) async fn run(plan: Plan, mut orders: Orders) -> anyhow::Result<()> {
 
 struct Load {
     plan: Plan,
-    tokens: SessionTokens,
     kept: Vec<HeaderValue>,
     host: HeaderValue,
     /// The number that was sent last, of each conversation.
@@ -139,7 +154,6 @@ impl Load {
             ..
         } = plan.visitors;
         let mut load = Self {
-            tokens: SessionTokens::new(plan.visitors.key),
             kept: Vec::new(),
             host: HeaderValue::from_str(&plan.server.to_string())?,
             numbers: vec![0; usize::try_from(conversations)?],
@@ -284,15 +298,8 @@ impl Load {
         Ok(request)
     }
 
-    /// The token of a conversation's visitor, who is the same in every phase.
     fn issue(&self, conversation: u32) -> anyhow::Result<HeaderValue> {
-        let session = Session {
-            id: SessionId::from_uuid(Uuid::from_u128(u128::from(conversation) + 1)),
-            channel_id: self.plan.visitors.channel_id,
-        };
-        let token = self
-            .tokens
-            .issue(session, Purpose::Visit, SystemClock.now());
+        let token = self.plan.visitors.token(conversation);
         Ok(HeaderValue::try_from(format!("Bearer {token}"))?)
     }
 }

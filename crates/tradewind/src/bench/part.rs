@@ -12,7 +12,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{bare_relay, load, receiver, relay};
+use super::{bare_relay, load, receiver, relay, sockets};
 use crate::cli::output;
 
 /// What a process is to be.
@@ -25,6 +25,7 @@ pub(super) enum Part {
     BareRelay(SocketAddr),
     Receiver,
     Load(load::Plan),
+    Sockets(sockets::Pages),
 }
 
 /// What a part says.
@@ -35,6 +36,7 @@ pub(super) enum Said {
     /// Everything is prepared; the next order starts it.
     Ready,
     Loaded(load::Loaded),
+    Heard(sockets::Heard),
 }
 
 /// Further lines of standard input. At its end the part ends.
@@ -64,6 +66,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
         Part::Receiver => on(Builder::new_current_thread(), receiver::run(orders))?,
         Part::Load(plan) => on(Builder::new_current_thread(), load::run(plan, orders))?,
+        Part::Sockets(pages) => on(Builder::new_current_thread(), sockets::run(pages, orders))?,
     };
     runtime.shutdown_background();
     ended

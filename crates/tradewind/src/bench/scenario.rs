@@ -2,9 +2,11 @@
 
 mod backlog;
 mod consumers;
+mod growth;
 mod held;
 mod idle;
 mod main;
+mod sockets;
 
 use super::{Bench, Report, figure::shown, latency::Latency};
 
@@ -20,6 +22,10 @@ pub(crate) enum Scenario {
     Held,
     /// What more webhooks cost.
     Consumers,
+    /// How fast a server is that has stored ten million messages.
+    Growth,
+    /// What many open pages take, and how fast a message reaches one.
+    Sockets,
 }
 
 impl Scenario {
@@ -30,6 +36,8 @@ impl Scenario {
             Self::Backlog => "backlog",
             Self::Held => "held",
             Self::Consumers => "consumers",
+            Self::Growth => "growth",
+            Self::Sockets => "sockets",
         }
     }
 
@@ -41,6 +49,8 @@ impl Scenario {
             Self::Backlog => backlog::run(bench).await,
             Self::Held => held::run(bench).await,
             Self::Consumers => consumers::run(bench).await,
+            Self::Growth => growth::run(bench).await,
+            Self::Sockets => sockets::run(bench).await,
         }
     }
 }

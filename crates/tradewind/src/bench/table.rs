@@ -51,7 +51,14 @@ pub(super) fn budgets(budgets: &[Budget]) -> Vec<Vec<String>> {
 /// The rows as a table in Markdown.
 pub(super) fn markdown(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    // Spaces before a name say that it belongs to the one above.
+    let line = |cells: &[String]| {
+        let cells: Vec<_> = cells
+            .iter()
+            .map(|cell| cell.replace("  ", "&emsp;"))
+            .collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
     let has_head = rows
         .first()
         .and_then(|row| row.first())

@@ -2,6 +2,8 @@
 
 use std::{fs, io};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use super::figure::float;
 
 /// Since the process started.
@@ -60,6 +62,13 @@ fn ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+/// Lets this process, and those that it starts, open as many files as they may.
+pub(super) fn raise_open_files() -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// The number after `name` in a file of such lines.

@@ -1,5 +1,6 @@
 //! What is measured, with everything around it: a server, its receiver, and the load on it.
 
+mod pages;
 mod phase;
 
 use std::{
@@ -17,7 +18,7 @@ use tradewind_sources::chat_plugin;
 use tradewind_store::{SqliteStore, Store as _};
 
 pub(crate) use self::phase::{Phase, Work};
-use super::{child::Process, load::Visitors, machine::Flushes, part::Part};
+use super::{child::Process, clock, load::Visitors, machine::Flushes, part::Part};
 
 /// Bytes of a message's text.
 const TEXT_BYTES: usize = 300;
@@ -59,6 +60,7 @@ pub(crate) struct World {
     phases: u64,
     flushes: Flushes,
     directory: PathBuf,
+    start_up: Duration,
 }
 
 impl World {
@@ -76,6 +78,7 @@ impl World {
         let receiver_address = receiver.address().await?;
         let token = format!("{:032x}", OsRandom::default().bits());
         let visitors = prepare(&directory.join("data")).await?;
+        let started = clock::now();
         let (server, address) = match subject {
             Subject::Tradewind => serve(program, &directory, &token).await?,
             Subject::Floor => relay(&Part::Relay(receiver_address), subject, &directory).await?,
@@ -83,6 +86,7 @@ impl World {
                 relay(&Part::BareRelay(receiver_address), subject, &directory).await?
             }
         };
+        let start_up = Duration::from_nanos(clock::now() - started);
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(ASK_MAX)
@@ -99,6 +103,7 @@ impl World {
             phases: 0,
             flushes: Flushes::of(&directory)?,
             directory,
+            start_up,
         };
         if subject == Subject::Tradewind {
             world.subscribe(0, json!({})).await?;
@@ -131,6 +136,16 @@ impl World {
         self.call("webhooks.subscribe", &body).await.map(drop)
     }
 
+    /// How long the server took until it listened.
+    pub(crate) fn start_up(&self) -> Duration {
+        self.start_up
+    }
+
+    /// Where the data of a server are that starts in `directory`.
+    pub(crate) fn data(subject: Subject, directory: &Path) -> PathBuf {
+        directory.join(subject.name()).join("data")
+    }
+
     /// The server's process.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.server.pid()
@@ -138,7 +153,7 @@ impl World {
 }
 
 /// Makes a data directory with a channel, and tells who may write there.
-async fn prepare(data: &Path) -> anyhow::Result<Visitors> {
+pub(super) async fn prepare(data: &Path) -> anyhow::Result<Visitors> {
     let source = chat_plugin::source();
     let channel = Channel {
         id: Channel::id_of(&source, "bench"),

@@ -264,7 +264,7 @@ fn plots(runs: &[Run]) -> Vec<Plot> {
         ),
         plot(
             "latency",
-            "From sending to arrival at a quarter of the rate, in ms",
+            "From sending to arrival at a quarter of the rate, in ms (logarithmic)",
             true,
             &[
                 ("p50", |figures| figures.latency.p50 / 1e3),
