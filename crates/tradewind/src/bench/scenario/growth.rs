@@ -88,10 +88,11 @@ async fn fill(
     conversations: u32,
 ) -> anyhow::Result<()> {
     let store = SqliteStore::open(data, Arc::new(SystemClock))?;
+    let random = OsRandom::default();
     let all = (0..messages / u64::from(conversations))
         .flat_map(|round| (0..conversations).map(move |conversation| (round, conversation)));
     let stored = stream::iter(all).map(|(round, conversation)| {
-        let message = message(visitors, conversation, round);
+        let message = message(visitors, &random, conversation, round);
         let is_noted = conversation == 0;
         let store = &store;
         async move {
@@ -115,7 +116,7 @@ async fn fill(
     Ok(())
 }
 
-fn message(visitors: &Visitors, conversation: u32, round: u64) -> NewMessage {
+fn message(visitors: &Visitors, random: &OsRandom, conversation: u32, round: u64) -> NewMessage {
     let session = visitors.session(conversation).id.to_string();
     let mut text = String::new();
     let stamp = Stamp {
@@ -126,7 +127,7 @@ fn message(visitors: &Visitors, conversation: u32, round: u64) -> NewMessage {
     };
     stamp.render(visitors.text_bytes, &mut text);
     NewMessage {
-        id: MessageId::fresh(&SystemClock, &OsRandom),
+        id: MessageId::fresh(&SystemClock, random),
         conversation_id: id(visitors, conversation),
         origin: Origin::Source {
             channel_id: visitors.channel_id,
