@@ -401,6 +401,7 @@ impl Store for SqliteStore {
         // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
         self.readers.close().await;
         self.writer.signals().tokens.close();
+        self.writer.signals().recent.close();
         self.attempts.close().await;
         self.writer.close().await;
     }

@@ -96,10 +96,15 @@ pub(super) fn settle(
              WHERE m.id = ?1 AND m.state = ?2",
         )?
         .query_row((id.uuid(), DeliveryState::Pending.code()), |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?, get::<u64>(row, 2)?))
+            Ok((
+                get::<Sequence>(row, 0)?,
+                row.get::<_, i64>(1)?,
+                get::<u64>(row, 2)?,
+            ))
         })
         .optional()?;
-    let Some((message_row, conversation_row, entry_count)) = pending else {
+    // A message's row is the sequence of its first entry.
+    let Some((first, conversation_row, entry_count)) = pending else {
         return Ok(false);
     };
     let (state, kind, reason) = match settlement {
@@ -121,7 +126,7 @@ pub(super) fn settle(
         lane_row: conversation_row,
         position: entry_count + 1,
         kind,
-        message_row: Some(message_row),
+        message_row: Some(integer(first.0)),
     };
     write_entry(batch, now, &entry)?;
     batch
@@ -129,8 +134,14 @@ pub(super) fn settle(
             "-- settle
              UPDATE message SET state = ?2, failure_reason = ?3, last_sequence = ?4 WHERE row = ?1",
         )?
-        .execute((message_row, state.code(), reason, integer(entry.sequence.0)))?;
+        .execute((
+            integer(first.0),
+            state.code(),
+            reason,
+            integer(entry.sequence.0),
+        ))?;
     batch.appended(log::read_entry(batch, entry.sequence)?);
+    batch.settled(first, state);
     Ok(true)
 }
 

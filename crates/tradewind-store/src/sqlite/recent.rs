@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tradewind_model::{LogEntry, Sequence};
+use tradewind_model::{DeliveryState, LogEntry, Sequence, Subject};
 
 use super::log::{Room, page};
 use crate::LogPage;
@@ -27,12 +27,16 @@ struct Kept {
     entries: VecDeque<LogEntry>,
     from: Sequence,
     weight: usize,
+    is_closed: bool,
 }
 
 impl Recent {
     /// Adds what was committed.
     pub(super) fn add(&self, written: Vec<LogEntry>) {
         let mut kept = self.lock();
+        if kept.is_closed {
+            return;
+        }
         for entry in written {
             if kept.entries.is_empty() {
                 kept.from = entry.sequence.previous();
@@ -63,9 +67,32 @@ impl Recent {
         page(entries, room, newest).ok()
     }
 
+    /// Says what became of the message whose first entry has this sequence: an entry shows its message
+    /// as it is when it is read.
+    pub(super) fn settle(&self, first: Sequence, settled: DeliveryState) {
+        let mut kept = self.lock();
+        let found = kept
+            .entries
+            .binary_search_by_key(&first, |entry| entry.sequence);
+        if let Ok(at) = found
+            && let Some(entry) = kept.entries.get_mut(at)
+            && let Subject::Message { message, .. } = &mut entry.subject
+        {
+            message.state = settled;
+        }
+    }
+
     /// Forgets all: some of it may not be in the log any more.
     pub(super) fn forget(&self) {
-        *self.lock() = Kept::default();
+        let mut kept = self.lock();
+        kept.entries.clear();
+        kept.weight = 0;
+    }
+
+    /// Answers nothing any more.
+    pub(super) fn close(&self) {
+        self.forget();
+        self.lock().is_closed = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -10,6 +10,7 @@ use tradewind_model::{Sequence, Timestamp};
 use super::{
     consumer, lane,
     row::{get, integer},
+    writer::Batch,
 };
 use crate::{Retention, StoreError, Swept};
 
@@ -24,7 +25,7 @@ struct Old {
 }
 
 pub(super) fn sweep(
-    db: &Connection,
+    db: &Batch<'_>,
     now: Timestamp,
     retention: &Retention,
 ) -> Result<Swept, StoreError> {
@@ -32,6 +33,9 @@ pub(super) fn sweep(
     let mut swept = Swept::default();
     if let Some(kept) = retention.log {
         sweep_log(db, cutoff(kept), &mut swept)?;
+        if swept.log_entries > 0 {
+            db.swept();
+        }
     }
     if let Some(kept) = retention.messages {
         sweep_messages(db, cutoff(kept), &mut swept)?;

@@ -21,7 +21,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
-use tradewind_model::{LogEntry, Sequence};
+use tradewind_model::{DeliveryState, LogEntry, Sequence};
 
 use super::{
     fault::{Fault, Faults},
@@ -63,6 +63,7 @@ pub(super) struct Signals {
 pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
     written: RefCell<Vec<LogEntry>>,
+    settled: RefCell<Vec<(Sequence, DeliveryState)>>,
     has_swept: Cell<bool>,
     webhook_changes: Cell<u64>,
     has_token_change: Cell<bool>,
@@ -166,6 +167,11 @@ impl Batch<'_> {
     /// Says that the log now ends with `entry`.
     pub(super) fn appended(&self, entry: LogEntry) {
         self.written.borrow_mut().push(entry);
+    }
+
+    /// Says what became of the message whose first entry has this sequence.
+    pub(super) fn settled(&self, first: Sequence, settled: DeliveryState) {
+        self.settled.borrow_mut().push((first, settled));
     }
 
     /// Says that entries were removed from the log.
@@ -323,6 +329,7 @@ fn commit(
     let batch = Batch {
         tx: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
         written: RefCell::default(),
+        settled: RefCell::default(),
         has_swept: Cell::default(),
         webhook_changes: Cell::new(0),
         has_token_change: Cell::new(false),
@@ -340,6 +347,9 @@ fn commit(
     let written = batch.written.into_inner();
     if let Some(head) = written.last().map(|entry| entry.sequence) {
         signals.recent.add(written);
+        for (first, settled) in batch.settled.into_inner() {
+            signals.recent.settle(first, settled);
+        }
         signals.head.send_modify(|newest| *newest = head);
     }
     if batch.webhook_changes.get() > 0 {

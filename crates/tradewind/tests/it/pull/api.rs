@@ -257,6 +257,15 @@ async fn one_conversation_can_be_asked_for() {
     assert_eq!(answer.json()["code"], "conversation_not_found");
 }
 
+/// Removes entries from the log as retention does.
+fn remove(server: &Server, which: &str) {
+    let database = database(server);
+    let used = "UPDATE counter SET used_sequence = (SELECT MAX(sequence) FROM log)";
+    database.execute(used, ()).unwrap();
+    let remove = format!("DELETE FROM log WHERE {which}");
+    database.execute(&remove, ()).unwrap();
+}
+
 #[tokio::test]
 async fn what_was_removed_behind_a_cursor_is_told() {
     let mut server = Server::start().await;
@@ -270,8 +279,7 @@ async fn what_was_removed_behind_a_cursor_is_told() {
     visitor.write(&server, "four").await;
     server.terminate().await;
     server.ended(SOON).await;
-    let remove = "DELETE FROM log WHERE sequence <= 4";
-    database(&server).execute(remove, ()).unwrap();
+    remove(&server, "sequence <= 4");
     server.start_again().await;
 
     let answer = pull(&server, json!({ "cursor": first })).await;
@@ -293,7 +301,7 @@ async fn what_was_removed_behind_a_cursor_is_told() {
 
     server.terminate().await;
     server.ended(SOON).await;
-    database(&server).execute("DELETE FROM log", ()).unwrap();
+    remove(&server, "TRUE");
     server.start_again().await;
     let answer = pull(&server, json!({ "cursor": third })).await;
     assert_eq!(
