@@ -36,9 +36,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use part::run as run_part;
 pub(crate) use scenario::Scenario;
 
-use self::{
-    budget::Budget, latency::Latency, load::Pace, machine::Machine, plot::Plot, world::Work,
-};
+use self::{budget::Budget, load::Pace, machine::Machine, plot::Plot, world::Work};
 use crate::cli::output;
 
 /// Something was lost, out of order or refused, so there is nothing to report.
@@ -56,7 +54,7 @@ pub(crate) struct Bench {
     pub(crate) span: Duration,
     /// How long each server is under load before it is measured.
     pub(crate) warm_up: Duration,
-    /// How often the disk's sync is measured.
+    /// How often the disk's sync is measured, in each run.
     pub(crate) syncs: u32,
     /// Connections that write as fast as they are answered.
     pub(crate) connections: usize,
@@ -128,17 +126,15 @@ impl Bench {
                 machine.filesystem
             ));
         }
-        let sync = machine::sync_latency(&self.directory, self.syncs)?;
         let mut figures = Map::new();
         figures.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         figures.insert("machine".to_owned(), json!(machine));
-        figures.insert("sync".to_owned(), in_micros(sync));
-        let head = table::head(&machine, sync);
+        let head = table::head(&machine);
         let (mut text, mut markdown) = (head.clone(), head);
         let (mut budgets, mut plots) = (Vec::new(), Vec::new());
         for scenario in scenarios {
             note(&format!("scenario {}", scenario.name()));
-            let report = scenario.run(self, sync).await?;
+            let report = scenario.run(self).await?;
             for rows in [&table::budgets(&report.budgets), &report.rows] {
                 text = format!("{text}\n{}", table::aligned(rows));
                 markdown = format!("{markdown}\n{}", table::markdown(rows));
@@ -168,9 +164,4 @@ impl Bench {
 /// Tells whoever waits how far it is.
 fn note(line: &str) {
     output::error(&format!("bench: {line}"));
-}
-
-fn in_micros(latency: Latency) -> Value {
-    let Latency { p50, p95, p99, max } = latency;
-    json!({ "p50_us": p50, "p95_us": p95, "p99_us": p99, "max_us": max })
 }

@@ -4,6 +4,8 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::figure::{float, median, rounded};
+
 /// A minute; what took longer counts as this.
 const NANOS_HIGHEST: u64 = 60_000_000_000;
 
@@ -18,6 +20,19 @@ pub(crate) struct Latency {
     pub(crate) p95: f64,
     pub(crate) p99: f64,
     pub(crate) max: f64,
+}
+
+impl Latency {
+    /// Of each part the median.
+    pub(crate) fn median(all: &[Self]) -> Self {
+        let of = |part: fn(&Self) -> f64| rounded(median(all.iter().map(part).collect()));
+        Self {
+            p50: of(|latency| latency.p50),
+            p95: of(|latency| latency.p95),
+            p99: of(|latency| latency.p99),
+            max: of(|latency| latency.max),
+        }
+    }
 }
 
 impl Spans {
@@ -36,7 +51,7 @@ impl Spans {
     }
 
     pub(super) fn latency(&self) -> Latency {
-        let micros = |nanos: u64| super::figure::float(nanos) / 1e3;
+        let micros = |nanos: u64| float(nanos) / 1e3;
         let at = |quantile| micros(self.0.value_at_quantile(quantile));
         Latency {
             p50: at(0.5),

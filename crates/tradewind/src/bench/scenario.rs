@@ -8,7 +8,7 @@ mod idle;
 mod main;
 mod sockets;
 
-use super::{Bench, Report, figure::shown, latency::Latency};
+use super::{Bench, Report, figure::shown};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
@@ -41,10 +41,9 @@ impl Scenario {
         }
     }
 
-    /// `sync` is what a sync of the disk takes.
-    pub(super) async fn run(self, bench: &Bench, sync: Latency) -> anyhow::Result<Report> {
+    pub(super) async fn run(self, bench: &Bench) -> anyhow::Result<Report> {
         match self {
-            Self::Main => main::run(bench, sync).await,
+            Self::Main => main::run(bench).await,
             Self::Idle => idle::run(bench).await,
             Self::Backlog => backlog::run(bench).await,
             Self::Held => held::run(bench).await,

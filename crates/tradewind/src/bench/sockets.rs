@@ -7,8 +7,8 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest as _},
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
 use super::{
@@ -45,6 +45,9 @@ struct Ears {
     closed: u64,
     spans: Spans,
 }
+
+/// What a socket is given to read into; the library's own would take a gigabyte for all.
+const BUFFER_BYTES: usize = 4 << 10;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -87,7 +90,8 @@ async fn open(pages: &Pages, conversation: u32) -> anyhow::Result<Socket> {
     request
         .headers_mut()
         .insert("sec-websocket-protocol", offered);
-    let (mut socket, _) = connect_async(request).await?;
+    let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES);
+    let (mut socket, _) = connect_async_with_config(request, Some(config), true).await?;
     let connect = format!("CONNECT\naccept-version:1.2\nAuthorization:{token}\n\n\0");
     ask(&mut socket, connect, "CONNECTED").await?;
     let subscribe = "SUBSCRIBE\nid:0\ndestination:/user/queue/message\nreceipt:1\n\n\0";

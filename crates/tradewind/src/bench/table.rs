@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use super::{
     budget::{Bound, Budget},
     figure::{float, shown},
-    latency::Latency,
     machine::Machine,
 };
 
-/// What it ran on, in two lines.
-pub(super) fn head(machine: &Machine, sync: Latency) -> String {
+/// What it ran on.
+pub(super) fn head(machine: &Machine) -> String {
     let Machine {
         cpu,
         cores,
@@ -21,11 +20,9 @@ pub(super) fn head(machine: &Machine, sync: Latency) -> String {
     } = machine;
     format!(
         "Tradewind {} on {cores} cores of {cpu}, {} GiB, Linux {kernel}\n\
-         Data on {filesystem}, {disk}: a sync takes {} ms (p50), {} ms (p99)\n",
+         Data on {filesystem}, {disk}\n",
         env!("CARGO_PKG_VERSION"),
         shown(float(*memory_bytes) / float(1 << 30)),
-        shown(sync.p50 / 1e3),
-        shown(sync.p99 / 1e3),
     )
 }
 

@@ -79,8 +79,7 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
         .map_or(Duration::from_secs(seconds), Duration::from_millis);
     let syncs = match options.phase_ms {
         Some(_) => 20,
-        None if options.quick => 200,
-        None => 1_000,
+        None => 300,
     };
     let bench = Bench {
         directory: directory.path().to_owned(),

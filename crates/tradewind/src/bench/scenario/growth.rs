@@ -17,7 +17,7 @@ use crate::bench::{
     Bench, Report,
     budget::Budget,
     clock,
-    figure::float,
+    figure::{float, median},
     latency::{Latency, Spans},
     load::Visitors,
     note,
@@ -43,6 +43,7 @@ struct Figures {
     start_up_seconds: f64,
     delivered_per_second: f64,
     delivered_per_second_empty: f64,
+    throughput_ratio: f64,
     conversations_list_us: Latency,
     messages_list_us: Latency,
 }
@@ -60,8 +61,14 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let empty = TempDir::new_in(&bench.directory)?;
     let mut empty = World::start(Subject::Tradewind, &bench.program, empty.path()).await?;
     let mut full = World::start(Subject::Tradewind, &bench.program, directory.path()).await?;
-    let delivered_per_second_empty = throughput(bench, &mut empty, conversations).await?;
-    let delivered_per_second = throughput(bench, &mut full, conversations).await?;
+    let (mut rates_empty, mut rates_full) = (Vec::new(), Vec::new());
+    for number in 1..=bench.runs {
+        rates_empty.push(throughput(bench, &mut empty, conversations).await?);
+        rates_full.push(throughput(bench, &mut full, conversations).await?);
+        note(&format!("run {number} of {}", bench.runs));
+    }
+    let ratios = rates_full.iter().zip(&rates_empty);
+    let ratio = median(ratios.map(|(full, empty)| full / empty).collect());
     let conversations_list_us = ask(&full, "conversations.list", |_| json!({})).await?;
     let messages_list_us = ask(&full, "messages.list", |page| {
         let at = page * (conversations / PAGES).max(1) % conversations;
@@ -73,8 +80,9 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
         conversations,
         bytes_per_message: float(bytes) / float(messages),
         start_up_seconds: full.start_up().as_secs_f64(),
-        delivered_per_second,
-        delivered_per_second_empty,
+        delivered_per_second: median(rates_full),
+        delivered_per_second_empty: median(rates_empty),
+        throughput_ratio: ratio,
         conversations_list_us,
         messages_list_us,
     }))
@@ -193,15 +201,15 @@ fn report(figures: &Figures) -> Report {
         start_up_seconds,
         delivered_per_second,
         delivered_per_second_empty,
+        throughput_ratio,
         conversations_list_us,
         messages_list_us,
     } = figures;
-    let ratio = delivered_per_second / delivered_per_second_empty;
     let p99 = |latency: &Latency| latency.p99 / 1e3;
     Report {
         figures: Map::from_iter([("tradewind".to_owned(), json!(figures))]),
         budgets: vec![
-            Budget::at_least("throughput_when_full", ratio, 0.9, "x empty"),
+            Budget::at_least("throughput_when_full", *throughput_ratio, 0.9, "x empty"),
             Budget::at_most("start_up_when_full", *start_up_seconds, 1.0, "s"),
             Budget::at_most(
                 "conversations_list_p99",

@@ -6,7 +6,7 @@
 
 mod figures;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use self::figures::{Figures, Ratios};
@@ -16,7 +16,7 @@ use crate::bench::{
     figure::{float, median, rounded, shown, whole},
     latency::Latency,
     load::Pace,
-    note,
+    machine, note,
     plot::{Bar, Plot},
     world::{Phase, Subject, Work, World},
 };
@@ -30,6 +30,8 @@ const OTHERS_CORES_QUIET: f64 = 0.1;
 /// The figures of one run.
 #[derive(Debug)]
 struct Run {
+    /// What a sync of the disk took before it.
+    sync: Latency,
     floor: Figures,
     limit: Figures,
     tradewind: Figures,
@@ -45,7 +47,7 @@ impl Run {
     }
 }
 
-pub(super) async fn run(bench: &Bench, sync: Latency) -> anyhow::Result<Report> {
+pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let mut runs = Vec::new();
     for number in 1..=bench.runs {
         runs.push(run_once(bench, number).await?);
@@ -60,27 +62,32 @@ pub(super) async fn run(bench: &Bench, sync: Latency) -> anyhow::Result<Report> 
         .map(|run| Ratios::new(&run.floor, &run.limit, &run.tradewind))
         .collect();
     let ratios = Ratios::median(&ratios);
+    let syncs: Vec<_> = runs.iter().map(|run| run.sync).collect();
+    let sync = Latency::median(&syncs);
     let mut figures = Map::new();
+    figures.insert("sync".to_owned(), in_micros(sync));
     for subject in Subject::ALL {
         figures.insert(subject.name().to_owned(), json!(of(subject)));
     }
     figures.insert("ratios".to_owned(), json!(ratios));
     let all = runs.iter().map(|run| {
         let named = Subject::ALL.map(|subject| (subject.name().to_owned(), json!(run.of(subject))));
-        Map::from_iter(named)
+        let sync = ("sync".to_owned(), in_micros(run.sync));
+        [sync].into_iter().chain(named).collect::<Map<_, _>>()
     });
     figures.insert("runs".to_owned(), all.collect::<Vec<_>>().into());
     Ok(Report {
         figures,
         budgets: budgets(&floor, &tradewind, &ratios, sync),
         rows: rows(&runs),
-        foot: foot(bench, &tradewind),
+        foot: foot(bench, &tradewind, sync),
         plots: plots(&runs),
     })
 }
 
 async fn run_once(bench: &Bench, number: u32) -> anyhow::Result<Run> {
     let directory = TempDir::new_in(&bench.directory)?;
+    let sync = machine::sync_latency(&bench.directory, bench.syncs)?;
     let mut worlds = Vec::new();
     for subject in Subject::ALL {
         worlds.push(World::start(subject, &bench.program, directory.path()).await?);
@@ -125,6 +132,7 @@ async fn run_once(bench: &Bench, number: u32) -> anyhow::Result<Run> {
             .unwrap_or_default()
     };
     Ok(Run {
+        sync,
         floor: find(Subject::Floor),
         limit: find(Subject::Limit),
         tradewind: find(Subject::Tradewind),
@@ -182,6 +190,11 @@ const ROWS: [Row; 18] = [
     ("  sent late p99 ms", |figures| figures.lateness.p99 / 1e3),
 ];
 
+fn in_micros(latency: Latency) -> Value {
+    let Latency { p50, p95, p99, max } = latency;
+    json!({ "p50_us": p50, "p95_us": p95, "p99_us": p99, "max_us": max })
+}
+
 /// The median, and the lowest and the highest of all runs.
 fn bar(runs: &[Run], subject: Subject, read: fn(&Figures) -> f64) -> Bar {
     let all: Vec<_> = runs.iter().map(|run| read(run.of(subject))).collect();
@@ -212,7 +225,7 @@ fn rows(runs: &[Run]) -> Vec<Vec<String>> {
     rows
 }
 
-fn foot(bench: &Bench, tradewind: &Figures) -> String {
+fn foot(bench: &Bench, tradewind: &Figures, sync: Latency) -> String {
     let what = match bench.runs {
         1 => "One run".to_owned(),
         runs => format!("Medians of {runs} runs (lowest–highest)"),
@@ -223,9 +236,11 @@ fn foot(bench: &Bench, tradewind: &Figures) -> String {
         ""
     };
     format!(
-        "{what}, {} s each; {} connections, then a quarter of Tradewind's rate; all arrived, in order.{warning}",
+        "{what}, {} s each; {} connections, then a quarter of Tradewind's rate; all arrived, in order. A sync of the disk took {} ms (p50), {} ms (p99).{warning}",
         rounded(bench.span.as_secs_f64()),
         bench.connections,
+        shown(sync.p50 / 1e3),
+        shown(sync.p99 / 1e3),
     )
 }
 

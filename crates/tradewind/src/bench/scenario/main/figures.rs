@@ -122,17 +122,9 @@ impl Figures {
     /// Each figure's median.
     pub(super) fn median(all: &[&Self]) -> Self {
         let of = |read: fn(&Self) -> f64| median(all.iter().copied().map(read).collect());
-        let latency = |read: fn(&Self) -> &Latency| {
-            let of = |part: fn(&Latency) -> f64| {
-                let parts = all.iter().copied().map(read).map(part);
-                rounded(median(parts.collect()))
-            };
-            Latency {
-                p50: of(|latency| latency.p50),
-                p95: of(|latency| latency.p95),
-                p99: of(|latency| latency.p99),
-                max: of(|latency| latency.max),
-            }
+        let latency = |read: fn(&Self) -> Latency| {
+            let latencies: Vec<_> = all.iter().copied().map(read).collect();
+            Latency::median(&latencies)
         };
         Self {
             accepted_per_second: of(|figures| figures.accepted_per_second),
@@ -149,9 +141,9 @@ impl Figures {
             others_cores: of(|figures| figures.others_cores),
             open_rate: of(|figures| figures.open_rate),
             open_cpu: of(|figures| figures.open_cpu),
-            latency: latency(|figures| &figures.latency),
-            answers: latency(|figures| &figures.answers),
-            lateness: latency(|figures| &figures.lateness),
+            latency: latency(|figures| figures.latency),
+            answers: latency(|figures| figures.answers),
+            lateness: latency(|figures| figures.lateness),
         }
     }
 }
