@@ -1,6 +1,6 @@
 //! What a process has used, as the system tells.
 
-use std::{fs, io};
+use std::{collections::HashMap, ffi::OsString, fs, io};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -38,15 +38,31 @@ pub(super) fn busy() -> Option<f64> {
     Some(float(ticks) / float(rustix::param::clock_ticks_per_second()))
 }
 
-/// How often the threads of a process have been woken.
-pub(super) fn wake_ups(pid: u32) -> io::Result<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // One that ended meanwhile has no status any more.
-        let status = fs::read_to_string(task?.path().join("status")).unwrap_or_default();
-        sum += field(&status, "voluntary_ctxt_switches:").unwrap_or_default();
+/// How often each thread of a process has been woken.
+#[derive(Clone, Debug)]
+pub(super) struct WakeUps(HashMap<OsString, u64>);
+
+impl WakeUps {
+    pub(super) fn of(pid: u32) -> io::Result<Self> {
+        let mut threads = HashMap::new();
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread = thread?;
+            // One that ended meanwhile has no status any more.
+            let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let count = field(&status, "voluntary_ctxt_switches:").unwrap_or_default();
+            threads.insert(thread.file_name(), count);
+        }
+        Ok(Self(threads))
     }
-    Ok(sum)
+
+    /// How many there have been since `before`. Those of threads that ended are not known.
+    pub(super) fn since(&self, before: &Self) -> u64 {
+        let of_each = self.0.iter().map(|(thread, count)| {
+            let before = before.0.get(thread).copied().unwrap_or_default();
+            count.saturating_sub(before)
+        });
+        of_each.sum()
+    }
 }
 
 /// Bytes of memory that a process has: now, and at most so far.

@@ -9,7 +9,7 @@ use crate::bench::{
     clock,
     figure::float,
     note,
-    usage::{self, Usage},
+    usage::{self, Usage, WakeUps},
     world::{Subject, World},
 };
 
@@ -24,11 +24,11 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let pid = world.pid()?;
     let idle = bench.long(60);
     note(&format!("idle for {} s", idle.as_secs()));
-    let (started, before, woken) = (clock::now(), Usage::of(pid)?, usage::wake_ups(pid)?);
+    let (started, before, woken) = (clock::now(), Usage::of(pid)?, WakeUps::of(pid)?);
     tokio::time::sleep(idle).await;
     let seconds = float(clock::now() - started) / 1e9;
     let percent = (Usage::of(pid)?.cpu - before.cpu) / seconds * 100.0;
-    let wake_ups = float(usage::wake_ups(pid)? - woken) / seconds;
+    let wake_ups = float(WakeUps::of(pid)?.since(&woken)) / seconds;
     let (memory, _) = usage::memory(pid)?;
     let figures = json!({
         "seconds": seconds,
