@@ -99,3 +99,82 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tradewind_model::{Channel, EntryKind, LogEntry, Sequence, Source, Subject, Timestamp};
+
+    use super::{RECENT_MAX, RECENT_WEIGHT_MAX, Recent, Room};
+
+    const ALL: Room = Room {
+        entries: 10_000,
+        weight: usize::MAX,
+    };
+
+    fn entries(sequences: std::ops::RangeInclusive<u64>, name_bytes: usize) -> Vec<LogEntry> {
+        let source = Source::parse("test").unwrap();
+        let channel = Channel {
+            id: Channel::id_of(&source, "test"),
+            source,
+            source_channel_id: "test".to_owned(),
+            name: Some("x".repeat(name_bytes)),
+            image_url: None,
+            token: None,
+            connected: true,
+        };
+        let entry = |sequence| LogEntry {
+            sequence: Sequence(sequence),
+            position: 1,
+            kind: EntryKind::ChannelConnected,
+            at: Timestamp::UNIX_EPOCH,
+            subject: Subject::Channel(channel.clone()),
+        };
+        sequences.map(entry).collect()
+    }
+
+    fn read(recent: &Recent, after: u64) -> Option<Vec<u64>> {
+        let page = recent.read(Sequence(after), ALL)?;
+        let sequences = page.entries.iter().map(|entry| entry.sequence.0);
+        Some(sequences.collect())
+    }
+
+    #[test]
+    fn it_answers_only_what_it_knows_to_be_whole() {
+        let recent = Recent::default();
+        assert_eq!(read(&recent, 0), None);
+        recent.add(entries(5..=7, 1));
+        assert_eq!(read(&recent, 3), None);
+        assert_eq!(read(&recent, 4), Some(vec![5, 6, 7]));
+        assert_eq!(read(&recent, 6), Some(vec![7]));
+        assert_eq!(read(&recent, 7), None);
+        recent.forget();
+        assert_eq!(read(&recent, 4), None);
+        recent.add(entries(8..=8, 1));
+        assert_eq!(read(&recent, 6), None);
+        assert_eq!(read(&recent, 7), Some(vec![8]));
+    }
+
+    #[test]
+    fn it_keeps_the_newest_up_to_its_limits() {
+        let recent = Recent::default();
+        let count = u64::try_from(RECENT_MAX).unwrap();
+        recent.add(entries(1..=count + 10, 1));
+        assert_eq!(read(&recent, 9), None);
+        assert_eq!(read(&recent, 10).unwrap().len(), RECENT_MAX);
+
+        recent.add(entries(count + 11..=count + 20, RECENT_WEIGHT_MAX / 4));
+        let kept = read(&recent, count + 17).unwrap();
+        assert_eq!(kept.last(), Some(&(count + 20)));
+        assert_eq!(read(&recent, count + 16), None);
+    }
+
+    #[test]
+    fn nothing_is_answered_once_it_is_closed() {
+        let recent = Recent::default();
+        recent.add(entries(1..=2, 1));
+        recent.close();
+        recent.add(entries(3..=4, 1));
+        assert_eq!(read(&recent, 0), None);
+        assert_eq!(read(&recent, 2), None);
+    }
+}

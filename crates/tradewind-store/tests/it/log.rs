@@ -19,6 +19,7 @@ conformance![
     a_read_takes_one_entry_at_least,
     a_reader_beyond_the_end_stays_where_it_is,
     an_entry_shows_its_message_as_it_is_now,
+    what_was_just_written_reads_as_after_a_restart,
     a_reader_beside_many_writers_skips_nothing,
     what_was_answered_is_read_by_the_next_read,
     the_head_follows_each_entry,
@@ -127,6 +128,26 @@ async fn an_entry_shows_its_message_as_it_is_now(world: World) {
 
     assert_eq!(said(&log[2]), said(&log[3]));
     assert_ne!(said(&log[2]).state, sent.state);
+}
+
+async fn what_was_just_written_reads_as_after_a_restart(mut world: World) {
+    let (ada, bob) = conversations(&world, 2).await;
+    let sent = world.send(ada, "hi").await;
+    let failed = world.send(bob, "ho").await;
+    world.send(ada, "still under way").await;
+    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    let reason = "nobody there".to_owned();
+    let failure = Settlement::Failed { reason };
+    world.store.settle(failed.id, failure).await.unwrap();
+    let channel = world.find(ada).await.channel;
+    world.store.disconnect_channel(channel.id).await.unwrap();
+    world.store.connect_channel(channel).await.unwrap();
+    let before = world.whole_log().await;
+    assert_eq!(before.len(), 1 + 2 + 3 + 2 + 2);
+
+    world.reopen().await;
+
+    assert_eq!(world.whole_log().await, before);
 }
 
 async fn a_reader_beside_many_writers_skips_nothing(world: World) {
