@@ -38,6 +38,9 @@ const HEART_BEAT_MAX: Duration = Duration::from_mins(1);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Silence of this many of its intervals means that a client is gone.
 const SILENT_INTERVALS_MAX: u32 = 3;
+/// Room for what is read from a socket at first, enough for most frames; it grows with what comes. Each
+/// open page costs that much.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// Time that one frame may take to be written.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
@@ -74,6 +77,7 @@ pub(crate) async fn chat_plugin(
     let protocols = ["v12.stomp", "v11.stomp", "v10.stomp"];
     let upgrade = upgrade
         .protocols(protocols)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
     // One keeps shutdown waiting until the socket is closed, the other its place among the connections.

@@ -231,7 +231,7 @@ fn foot(bench: &Bench, tradewind: &Figures, sync: Latency) -> String {
         runs => format!("Medians of {runs} runs (lowest–highest)"),
     };
     let warning = if tradewind.others_cores > OTHERS_CORES_QUIET {
-        "\nWARNING: other programs were busy meanwhile; on a quiet machine the figures are better, and sure."
+        "\nWARNING: other programs were busy meanwhile; on a quiet machine the figures are better and steadier."
     } else {
         ""
     };
