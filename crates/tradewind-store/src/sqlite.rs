@@ -47,7 +47,7 @@ use conversation::row_limit;
 use fault::Faults;
 use log::Room;
 use open::Directory;
-use readers::{READERS, Readers};
+use readers::Readers;
 use writer::Writer;
 
 pub use open::OpenError;
@@ -73,15 +73,13 @@ impl SqliteStore {
         let mut connection = directory.writer()?;
         migrate::migrate(&mut connection, clock.now())?;
         let head = log::head(&connection)?;
-        let readers = (0..READERS)
-            .map(|_| directory.reader())
-            .collect::<Result<_, _>>()?;
+        let checkpointer = directory.writer()?;
         let attempts = Attempts::start(path.to_owned(), Arc::clone(&clock));
         let faults = Arc::new(Faults::default());
         Ok(Self {
             attempts: attempts.map_err(OpenError::Thread)?,
-            readers: Readers::new(readers, Arc::clone(&faults)),
-            writer: Writer::start(connection, directory, head, faults)
+            readers: Readers::open(&directory, Arc::clone(&faults))?,
+            writer: Writer::start(connection, checkpointer, directory, head, faults)
                 .map_err(OpenError::Thread)?,
             clock,
         })
@@ -110,10 +108,7 @@ impl Store for SqliteStore {
         limit: usize,
         weight_max: usize,
     ) -> Result<LogPage, StoreError> {
-        let room = Room {
-            entries: limit,
-            weight: weight_max,
-        };
+        let room = Room::new(limit, weight_max);
         if let Some(page) = self.writer.signals().recent.read(after, room) {
             return Ok(page);
         }
@@ -130,10 +125,7 @@ impl Store for SqliteStore {
         limit: usize,
         weight_max: usize,
     ) -> Result<LogPage, StoreError> {
-        let room = Room {
-            entries: limit,
-            weight: weight_max,
-        };
+        let room = Room::new(limit, weight_max);
         self.readers
             .read(move |db| log::read_lane(db, conversation, &(from..=to), room))
             .await

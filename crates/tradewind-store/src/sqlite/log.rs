@@ -24,6 +24,12 @@ pub(super) struct Room {
     pub(super) weight: usize,
 }
 
+impl Room {
+    pub(super) fn new(entries: usize, weight: usize) -> Self {
+        Self { entries, weight }
+    }
+}
+
 /// The newest sequence that was ever given out; 0 before the first.
 pub(super) fn head(db: &Connection) -> rusqlite::Result<Sequence> {
     db.prepare_cached(

@@ -14,11 +14,14 @@ use tokio::{
     task,
 };
 
-use super::fault::{Fault, Faults};
+use super::{
+    fault::{Fault, Faults},
+    open::Directory,
+};
 use crate::StoreError;
 
 /// Reads at the same time. Each holds a thread and a page cache; more would not make two cores faster.
-pub(super) const READERS: u32 = 4;
+const READERS: u32 = 4;
 
 #[derive(Clone)]
 pub(super) struct Readers(Arc<Pool>);
@@ -42,14 +45,16 @@ struct Lent {
 }
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Connection>, faults: Arc<Faults>) -> Self {
-        Self(Arc::new(Pool {
+    pub(super) fn open(directory: &Directory, faults: Arc<Faults>) -> rusqlite::Result<Self> {
+        let connections = (0..READERS).map(|_| directory.reader());
+        let connections: Vec<_> = connections.collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Pool {
             permits: Arc::new(Semaphore::new(connections.len())),
             returned: Notify::new(),
             count: connections.len(),
             faults,
             idle: Mutex::new(connections),
-        }))
+        })))
     }
 
     /// Runs `read` in a transaction on a thread that may block. Waits while all connections are lent.

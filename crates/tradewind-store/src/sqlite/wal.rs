@@ -7,16 +7,20 @@
 //! made at once, before anybody is answered, and again until the disk takes it. If it takes none, not
 //! even that, and the process dies before it does, the refused write may be there afterwards.
 
+mod checkpointer;
+
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 
+use self::checkpointer::{Checkpointer, Look};
 use super::fault::{Fault, Faults};
 
-/// Pages in the log that start a checkpoint (16 MiB): each one costs two more syncs.
+/// Pages in the log that start a checkpoint (16 MiB): each one costs some more syncs.
 const CHECKPOINT_PAGES: i64 = 4_096;
 /// Pages in the log (256 MiB) beyond which nothing is written before they are in the database. Tests
 /// have less patience.
@@ -28,6 +32,7 @@ const _: () = assert!(CHECKPOINT_PAGES < LOG_PAGES_MAX);
 
 pub(super) struct Wal {
     faults: Arc<Faults>,
+    checkpointer: Checkpointer,
     /// Something refused may still be in the file as if it were not.
     is_unsettled: bool,
     /// Pages in use, those that are in the database already included.
@@ -37,13 +42,20 @@ pub(super) struct Wal {
 }
 
 impl Wal {
-    pub(super) fn new(faults: Arc<Faults>) -> Self {
-        Self {
+    /// `connection` is for checkpoints beside the writer.
+    pub(super) fn new(connection: Connection, faults: Arc<Faults>) -> io::Result<Self> {
+        Ok(Self {
             faults,
+            checkpointer: Checkpointer::start(connection)?,
             is_unsettled: false,
             pages: 0,
             pause: None,
-        }
+        })
+    }
+
+    /// Waits for what is under way and closes its files.
+    pub(super) fn close(self) {
+        self.checkpointer.close();
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
@@ -57,6 +69,7 @@ impl Wal {
             return Err(Fault::Damaged);
         }
         if self.pages > LOG_PAGES_MAX {
+            self.checkpointer.wait();
             self.shrink(connection)?;
         }
         Ok(())
@@ -82,17 +95,24 @@ impl Wal {
     }
 
     /// After a commit: brings the log into the database when it has grown.
+    ///
+    /// Most of that is done beside the writer. What it wrote meanwhile, it brings there itself: only when
+    /// nothing is left in the log can it begin anew.
     pub(super) fn tend(&mut self, connection: &Connection) {
         let Ok(look) = checkpoint(connection, "NOOP") else {
             return;
         };
         self.pages = look.pages;
-        if self.pages < CHECKPOINT_PAGES || self.is_pausing() {
-            return;
-        }
-        match checkpoint(connection, "PASSIVE") {
-            Ok(_) => self.faults.checkpoint_worked(),
-            Err(error) => self.pause_after(fault(&error)),
+        let is_large = self.pages >= CHECKPOINT_PAGES;
+        match self.checkpointer.look() {
+            Look::Idle if is_large && !self.is_pausing() => self.checkpointer.ask(),
+            Look::Done(Ok(())) if is_large => match checkpoint(connection, "PASSIVE") {
+                Ok(_) => self.faults.checkpoint_worked(),
+                Err(error) => self.pause_after(fault(&error)),
+            },
+            Look::Done(Ok(())) => self.faults.checkpoint_worked(),
+            Look::Done(Err(fault)) => self.pause_after(fault),
+            Look::Idle | Look::UnderWay => {}
         }
     }
 

@@ -70,9 +70,10 @@ pub(super) struct Batch<'c> {
 }
 
 impl Writer {
-    /// Starts the thread, which owns the connection and the lock on the directory until it ends.
+    /// Starts the thread, which owns the connections and the lock on the directory until it ends.
     pub(super) fn start(
         connection: Connection,
+        checkpointer: Connection,
         directory: Directory,
         head: Sequence,
         faults: Arc<Faults>,
@@ -88,7 +89,7 @@ impl Writer {
         let thread = Thread {
             connection,
             signals: Arc::clone(&signals),
-            wal: Wal::new(Arc::clone(&faults)),
+            wal: Wal::new(checkpointer, Arc::clone(&faults))?,
             faults,
         };
         thread::Builder::new()
@@ -253,6 +254,7 @@ impl Thread {
             self.wal.tend(&self.connection);
         }
         let _ = self.wal.settle(&self.connection);
+        self.wal.close();
         if let Err(error) = finish(self.connection) {
             tracing::warn!(
                 error = %error,

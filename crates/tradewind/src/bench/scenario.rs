@@ -5,6 +5,7 @@ mod consumers;
 mod growth;
 mod held;
 mod idle;
+mod instructions;
 mod main;
 mod sockets;
 
@@ -26,6 +27,8 @@ pub(crate) enum Scenario {
     Growth,
     /// What many open pages take, and how fast a message reaches one.
     Sockets,
+    /// How many instructions a message takes: the figure to compare between builds.
+    Instructions,
 }
 
 impl Scenario {
@@ -38,6 +41,7 @@ impl Scenario {
             Self::Consumers => "consumers",
             Self::Growth => "growth",
             Self::Sockets => "sockets",
+            Self::Instructions => "instructions",
         }
     }
 
@@ -50,6 +54,7 @@ impl Scenario {
             Self::Consumers => consumers::run(bench).await,
             Self::Growth => growth::run(bench).await,
             Self::Sockets => sockets::run(bench).await,
+            Self::Instructions => instructions::run(bench).await,
         }
     }
 }

@@ -24,7 +24,10 @@ fn writer() -> (Writer, TempDir) {
     connection
         .execute_batch("CREATE TABLE fact (number INTEGER NOT NULL UNIQUE, text TEXT) STRICT")
         .unwrap();
-    let writer = Writer::start(connection, directory, Sequence::START, Arc::default()).unwrap();
+    let checkpointer = directory.writer().unwrap();
+    let faults = Arc::default();
+    let writer =
+        Writer::start(connection, checkpointer, directory, Sequence::START, faults).unwrap();
     (writer, home)
 }
 
