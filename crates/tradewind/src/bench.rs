@@ -135,7 +135,8 @@ impl Bench {
         for scenario in scenarios {
             note(&format!("scenario {}", scenario.name()));
             let report = scenario.run(self).await?;
-            for rows in [&table::budgets(&report.budgets), &report.rows] {
+            let verdicts = (!report.budgets.is_empty()).then(|| table::budgets(&report.budgets));
+            for rows in verdicts.iter().chain([&report.rows]) {
                 text = format!("{text}\n{}", table::aligned(rows));
                 markdown = format!("{markdown}\n{}", table::markdown(rows));
             }
