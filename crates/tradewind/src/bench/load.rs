@@ -226,6 +226,10 @@ impl Load {
 
     /// Sends the next message, which was due at `at`. `None`: every conversation or connection is busy.
     fn start(&mut self, at: u64) -> anyhow::Result<Option<impl Future<Output = Ended> + use<>>> {
+        // The server closes those that were without a request for long.
+        while self.connections.pop_if(|last| last.is_closed()).is_some() {
+            self.room += 1;
+        }
         if self.connections.is_empty() && self.room == 0 {
             return Ok(None);
         }
