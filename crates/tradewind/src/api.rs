@@ -5,14 +5,14 @@
 
 pub(crate) mod auth;
 mod channels;
-mod chat_plugin;
+pub(crate) mod chat_plugin;
 mod conversations;
 pub(crate) mod error;
 mod events;
 pub(crate) mod extract;
 pub(crate) mod health;
 mod idempotency;
-pub(crate) mod messages;
+mod messages;
 mod page;
 pub(crate) mod view;
 mod webhooks;

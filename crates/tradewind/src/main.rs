@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// A message allocates in one thread what another frees, at which the system's is slow; docs/benchmarks.md
+/// A message allocates in one thread what another frees, at which the system's is slow; docs/decisions/0006
 /// has the figures.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;

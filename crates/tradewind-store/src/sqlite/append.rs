@@ -103,7 +103,8 @@ pub(super) fn settle(
             ))
         })
         .optional()?;
-    // A message's row is the sequence of its first entry.
+    // A message's row is the sequence of its first entry; one that is older than that rule has a row
+    // below all sequences that are given out now.
     let Some((first, conversation_row, entry_count)) = pending else {
         return Ok(false);
     };
@@ -128,7 +129,6 @@ pub(super) fn settle(
         kind,
         message_row: Some(integer(first.0)),
     };
-    write_entry(batch, now, &entry)?;
     batch
         .prepare_cached(
             "-- settle
@@ -140,7 +140,7 @@ pub(super) fn settle(
             reason,
             integer(entry.sequence.0),
         ))?;
-    batch.appended(log::read_entry(batch, entry.sequence)?);
+    append_entry(batch, now, &entry)?;
     batch.settled(first, state);
     Ok(true)
 }
@@ -219,12 +219,18 @@ fn stored(new: &NewMessage, target: &Target) -> Message {
     }
 }
 
-/// Whoever calls it says [`Batch::appended`].
-pub(super) fn write_entry(
-    db: &Connection,
+/// Writes an entry that is not at hand as it will be read back.
+pub(super) fn append_entry(
+    batch: &Batch<'_>,
     now: Timestamp,
     entry: &Entry,
 ) -> Result<(), StoreError> {
+    write_entry(batch, now, entry)?;
+    batch.appended(log::read_entry(batch, entry.sequence)?);
+    Ok(())
+}
+
+fn write_entry(db: &Connection, now: Timestamp, entry: &Entry) -> Result<(), StoreError> {
     db.prepare_cached(
         "-- write_entry
              INSERT INTO log (sequence, lane_row, position, kind, message_row, at_ms)

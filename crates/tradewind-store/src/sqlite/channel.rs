@@ -4,8 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{Channel, ChannelId, EntryKind, Timestamp};
 
 use super::{
-    append::{Entry, next_sequence, write_entry},
-    log,
+    append::{Entry, append_entry, next_sequence},
     row::get,
     writer::Batch,
 };
@@ -105,9 +104,7 @@ fn write_fact(
         kind,
         message_row: None,
     };
-    write_entry(batch, now, &entry)?;
-    batch.appended(log::read_entry(batch, entry.sequence)?);
-    Ok(())
+    append_entry(batch, now, &entry)
 }
 
 pub(super) fn find_channel(db: &Connection, id: ChannelId) -> Result<Option<Channel>, StoreError> {

@@ -51,9 +51,9 @@ struct ResumeToken {
 }
 
 #[derive(Deserialize)]
-struct SendRequest {
+pub(crate) struct SendRequest {
     #[serde(deserialize_with = "object")]
-    message: MessageRequest,
+    pub(crate) message: MessageRequest,
 }
 
 /// A new session on a channel, or the one that a resume token names. Stores nothing.

@@ -6,6 +6,10 @@ pub(super) fn float(number: u64) -> f64 {
     part(number >> 32) * 4_294_967_296.0 + part(number)
 }
 
+pub(super) fn mebibytes(bytes: f64) -> f64 {
+    bytes / 1_048_576.0
+}
+
 /// The whole number next to it; 0 if it is none.
 pub(super) fn whole(number: f64) -> u64 {
     format!("{number:.0}").parse().unwrap_or_default()

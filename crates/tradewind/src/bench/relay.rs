@@ -12,7 +12,6 @@ use axum::{
     extract::{Request, State},
     routing::post,
 };
-use serde::Deserialize;
 use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
 use tradewind_delivery::{
@@ -30,12 +29,7 @@ use tradewind_sources::chat_plugin;
 
 use super::part::{self, Orders, Said};
 use crate::{
-    api::{
-        error::ApiError,
-        extract::{Json, object},
-        messages::MessageRequest,
-        view::MessageView,
-    },
+    api::{chat_plugin::SendRequest, error::ApiError, extract::Json, view::MessageView},
     cli::output,
     lifecycle::Tasks,
     listener,
@@ -53,12 +47,6 @@ struct Parts {
     key: Key,
     random: OsRandom,
     settings: Settings,
-}
-
-#[derive(Deserialize)]
-struct SendRequest {
-    #[serde(deserialize_with = "object")]
-    message: MessageRequest,
 }
 
 /// Runs until there are no orders any more.

@@ -10,7 +10,7 @@ use crate::bench::{
     Bench, Report,
     budget::Budget,
     clock,
-    figure::{float, whole},
+    figure::{float, mebibytes, whole},
     load::Pace,
     note,
     receiver::Reset,
@@ -116,9 +116,8 @@ fn report(figures: &Figures) -> Report {
         rss_bytes_waiting,
         rss_peak_bytes,
     } = figures;
-    let mebibytes = |bytes: &u64| float(*bytes) / 1_048_576.0;
     let (peak, ratio) = (
-        mebibytes(rss_peak_bytes),
+        mebibytes(float(*rss_peak_bytes)),
         drained_per_second / live_per_second,
     );
     Report {
@@ -130,7 +129,10 @@ fn report(figures: &Figures) -> Report {
         rows: super::rows(&[
             ("live, delivered/s", *live_per_second),
             ("backlog, delivered/s", *drained_per_second),
-            ("memory while it waits, MiB", mebibytes(rss_bytes_waiting)),
+            (
+                "memory while it waits, MiB",
+                mebibytes(float(*rss_bytes_waiting)),
+            ),
             ("memory, peak MiB", peak),
         ]),
         foot: format!(

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::bench::{
     Bench, Report,
     budget::Budget,
-    figure::float,
+    figure::{float, mebibytes},
     receiver::Reset,
     usage,
     world::{Subject, Work, World},
@@ -44,7 +44,6 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let stats = world.await_arrivals(loaded.accepted / 2).await?;
     world.check(&stats, loaded.accepted / 2)?;
     let (memory, memory_peak) = usage::memory(world.pid()?)?;
-    let mebibytes = |bytes| float(bytes) / 1_048_576.0;
     let figures = json!({
         "held": lanes,
         "refused_requests": stats.refused,
@@ -55,15 +54,15 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
         figures: Map::from_iter([("tradewind".to_owned(), figures)]),
         budgets: vec![Budget::at_most(
             "held_memory",
-            mebibytes(memory_peak),
+            mebibytes(float(memory_peak)),
             96.0,
             "MiB",
         )],
         rows: super::rows(&[
             ("conversations that wait", float(lanes)),
             ("requests that were refused", float(stats.refused)),
-            ("memory, MiB", mebibytes(memory)),
-            ("memory, peak MiB", mebibytes(memory_peak)),
+            ("memory, MiB", mebibytes(float(memory))),
+            ("memory, peak MiB", mebibytes(float(memory_peak))),
         ]),
         foot: "As many others were delivered meanwhile, all of them.".to_owned(),
         plots: Vec::new(),

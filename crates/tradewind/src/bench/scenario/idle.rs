@@ -7,7 +7,7 @@ use crate::bench::{
     Bench, Report,
     budget::Budget,
     clock,
-    figure::float,
+    figure::{float, mebibytes},
     note,
     usage::{self, Usage, WakeUps},
     world::{Subject, World},
@@ -41,7 +41,7 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
         budgets: vec![Budget::at_most("idle_cpu", percent, 0.1, "%")],
         rows: super::rows(&[
             ("wake-ups a second", wake_ups),
-            ("memory, MiB", float(memory) / 1_048_576.0),
+            ("memory, MiB", mebibytes(float(memory))),
         ]),
         foot: format!(
             "Idle for {seconds:.0} s, one webhook, after {:?} of full load.",

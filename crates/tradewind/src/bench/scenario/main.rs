@@ -13,7 +13,7 @@ use self::figures::{Figures, Ratios};
 use crate::bench::{
     Bench, Report,
     budget::Budget,
-    figure::{float, median, rounded, shown, whole},
+    figure::{float, mebibytes, median, rounded, shown, whole},
     latency::Latency,
     load::Pace,
     machine, note,
@@ -154,13 +154,12 @@ fn budgets(floor: &Figures, tradewind: &Figures, ratios: &Ratios, sync: Latency)
     let (theirs, ours) = (floor.latency, tradewind.latency);
     let p50_budget = (theirs.p50 + sync.p50) / 1e3 + 1.0;
     let p99_budget = 3.0 * (theirs.p99 + sync.p99) / 1e3;
-    let mebibytes = tradewind.memory_peak / float(1 << 20);
     vec![
         Budget::at_most("cpu_per_message", ratios.cpu_per_message, 2.0, "x floor"),
         Budget::at_least("throughput", ratios.throughput, 0.6, "x floor"),
         Budget::at_most("latency_p50", ours.p50 / 1e3, p50_budget, "ms"),
         Budget::at_most("latency_p99", ours.p99 / 1e3, p99_budget, "ms"),
-        Budget::at_most("memory", mebibytes, 64.0, "MiB"),
+        Budget::at_most("memory", mebibytes(tradewind.memory_peak), 64.0, "MiB"),
     ]
 }
 
@@ -173,9 +172,7 @@ const ROWS: [Row; 18] = [
     ("CPU ms per 1,000", |figures| figures.cpu * 1e3),
     ("  of the load generator", |figures| figures.load_cpu * 1e3),
     ("  of the receiver", |figures| figures.receiver_cpu * 1e3),
-    ("memory, peak MiB", |figures| {
-        figures.memory_peak / 1_048_576.0
-    }),
+    ("memory, peak MiB", |figures| mebibytes(figures.memory_peak)),
     ("bytes written a message", |figures| figures.written),
     ("syncs per 1,000", |figures| figures.syncs * 1e3),
     ("cores used by others", |figures| figures.others_cores),

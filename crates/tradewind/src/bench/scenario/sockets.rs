@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::bench::{
     Bench, Report,
     budget::Budget,
-    figure::float,
+    figure::{float, mebibytes},
     load::Pace,
     note, usage,
     world::{Subject, Work, World},
@@ -33,7 +33,6 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let heard = pages.heard(&world, phase.accepted).await?;
     let (_, peak) = usage::memory(world.pid()?)?;
 
-    let mebibytes = |bytes| float(bytes) / 1_048_576.0;
     let p99 = heard.latency.p99 / 1e3;
     let figures = json!({
         "sockets": sockets,
@@ -45,13 +44,13 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     Ok(Report {
         figures: Map::from_iter([("tradewind".to_owned(), figures)]),
         budgets: vec![
-            Budget::at_most("sockets_memory", mebibytes(peak), 200.0, "MiB"),
+            Budget::at_most("sockets_memory", mebibytes(float(peak)), 200.0, "MiB"),
             Budget::at_most("sockets_latency_p99", p99, 20.0, "ms"),
         ],
         rows: super::rows(&[
             ("sockets", f64::from(sockets)),
-            ("memory while all are idle, MiB", mebibytes(idle)),
-            ("memory, peak MiB", mebibytes(peak)),
+            ("memory while all are idle, MiB", mebibytes(float(idle))),
+            ("memory, peak MiB", mebibytes(float(peak))),
             ("to a socket p50 ms", heard.latency.p50 / 1e3),
             ("to a socket p99 ms", p99),
         ]),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::bench::{
-    Invalid,
     child::Process,
     load::Visitors,
     part::{Part, Said},
@@ -40,7 +39,7 @@ impl OpenPages {
     /// What they have got, once that is `messages`.
     ///
     /// # Errors
-    /// [`Invalid`] when it is never, or a socket was closed.
+    /// [`Invalid`](crate::bench::Invalid) when it is never, or a socket was closed.
     pub(crate) async fn heard(&mut self, world: &World, messages: u64) -> anyhow::Result<Heard> {
         let mut rest = PATIENCE_MAX.as_millis() / LOOK_EVERY.as_millis();
         loop {
@@ -58,7 +57,7 @@ impl OpenPages {
                     "{messages} messages were stored, {} reached their sockets; {} sockets were closed",
                     heard.messages, heard.closed
                 );
-                return Err(Invalid(world.server.failed(&what).to_string()).into());
+                return Err(world.invalid(&what));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    fn invalid(&self, fault: &str) -> anyhow::Error {
+    pub(super) fn invalid(&self, fault: &str) -> anyhow::Error {
         Invalid(self.server.failed(fault).to_string()).into()
     }
 
