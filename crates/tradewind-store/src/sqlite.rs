@@ -48,7 +48,7 @@ use fault::Faults;
 use log::Room;
 use open::Directory;
 use readers::Readers;
-use writer::Writer;
+use writer::{PACE, Writer};
 
 pub use open::OpenError;
 
@@ -79,7 +79,7 @@ impl SqliteStore {
         Ok(Self {
             attempts: attempts.map_err(OpenError::Thread)?,
             readers: Readers::open(&directory, Arc::clone(&faults))?,
-            writer: Writer::start(connection, checkpointer, directory, head, faults)
+            writer: Writer::start(connection, checkpointer, directory, head, faults, PACE)
                 .map_err(OpenError::Thread)?,
             clock,
         })

@@ -27,15 +27,47 @@ impl Usage {
     }
 }
 
-/// Seconds of CPU that the whole machine has been busy, since it started.
-pub(super) fn busy() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
+/// Seconds of CPU of the whole machine, all cores together, since it started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cores {
+    /// Programs ran.
+    pub(super) busy: f64,
+    /// Programs would have run, but the host of this virtual machine ran something else, or held it to a
+    /// quota.
+    pub(super) stolen: f64,
+}
+
+impl Cores {
+    /// `None` where the system does not tell.
+    pub(super) fn look() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/stat").ok()?;
+        let (busy, stolen) = busy_and_stolen(&stat)?;
+        let seconds = |ticks| float(ticks) / float(rustix::param::clock_ticks_per_second());
+        Some(Self {
+            busy: seconds(busy),
+            stolen: seconds(stolen),
+        })
+    }
+
+    /// The mean number of cores since `before`, `seconds` ago.
+    pub(super) fn since(self, before: Self, seconds: f64) -> Self {
+        Self {
+            busy: (self.busy - before.busy) / seconds,
+            stolen: (self.stolen - before.stolen) / seconds,
+        }
+    }
+}
+
+/// In ticks. Fields of `/proc/stat`, as proc(5) has them: user, nice, system, idle, iowait, irq, softirq,
+/// steal.
+fn busy_and_stolen(stat: &str) -> Option<(u64, u64)> {
     let all = stat.lines().next()?.strip_prefix("cpu ")?;
-    let mut fields = all.split_whitespace();
-    let mut next = || fields.next()?.parse::<u64>().ok();
-    // User, nice, system.
-    let ticks = next()? + next()? + next()?;
-    Some(float(ticks) / float(rustix::param::clock_ticks_per_second()))
+    let fields = all.split_whitespace().map(str::parse);
+    let fields: Vec<u64> = fields.collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _, _, _, _, stolen, ..] = fields[..] else {
+        return None;
+    };
+    Some((user + nice + system, stolen))
 }
 
 /// How often each thread of a process has been woken.
@@ -95,6 +127,13 @@ pub(super) fn field(text: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_a_host_took_is_told_from_what_ran() {
+        let stat = "cpu  10 2 30 400 50 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(super::busy_and_stolen(stat), Some((42, 8)));
+        assert_eq!(super::busy_and_stolen("cpu  10 2 30"), None);
+    }
+
     #[test]
     fn a_processs_time_is_found_behind_any_name() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 1 0 5 0 0";

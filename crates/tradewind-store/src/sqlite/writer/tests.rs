@@ -9,15 +9,20 @@ use std::{
         mpsc,
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use tradewind_model::{Channel, EntryKind, LogEntry, Sequence, Source, Subject, Timestamp};
 
-use super::{Batch, Directory, Writer};
+use super::{Batch, Directory, PACE, Writer};
 use crate::StoreError;
 
 fn writer() -> (Writer, TempDir) {
+    writer_at(PACE)
+}
+
+fn writer_at(pace: Duration) -> (Writer, TempDir) {
     let home = TempDir::new().unwrap();
     let directory = Directory::lock(home.path()).unwrap();
     let connection = directory.writer().unwrap();
@@ -26,8 +31,8 @@ fn writer() -> (Writer, TempDir) {
         .unwrap();
     let checkpointer = directory.writer().unwrap();
     let faults = Arc::default();
-    let writer =
-        Writer::start(connection, checkpointer, directory, Sequence::START, faults).unwrap();
+    let head = Sequence::START;
+    let writer = Writer::start(connection, checkpointer, directory, head, faults, pace).unwrap();
     (writer, home)
 }
 
@@ -317,4 +322,29 @@ async fn commits_are_synced() {
     let (full, on) = (2, 1);
     let expected = ("wal".to_owned(), full, on);
     assert_eq!(writer.write(settings).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_comes_soon_after_a_commit_waits_and_shares_the_next() {
+    let (writer, _home) = writer_at(Duration::from_secs(2));
+    // The first of all waits for nothing.
+    let started = Instant::now();
+    writer.write(|batch| insert(batch, 1)).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1));
+
+    let is_first = |number| {
+        writer.write(move |batch| {
+            let is_first = batch.newest().is_none();
+            insert(batch, number)?;
+            Ok(is_first)
+        })
+    };
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        is_first(3).await
+    };
+    let (soon, late) = tokio::join!(is_first(2), late);
+    assert!(soon.unwrap());
+    assert!(!late.unwrap(), "it had a commit of its own");
+    assert!(started.elapsed() >= Duration::from_secs(2));
 }

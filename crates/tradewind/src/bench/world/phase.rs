@@ -11,7 +11,7 @@ use crate::bench::{
     load::{Loaded, Pace, Plan, Visitors},
     part::{Part, Said},
     receiver::{Reset, Stats},
-    usage::{self, Usage},
+    usage::{self, Cores, Usage},
     world::World,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Phase {
     pub(crate) receiver_cpu: f64,
     /// Cores that other programs kept busy.
     pub(crate) others_cores: f64,
+    /// Cores that the host of a virtual machine withheld.
+    pub(crate) stolen_cores: f64,
     pub(crate) written: Option<u64>,
     pub(crate) syncs: Option<u64>,
     /// Bytes of the server: at the end, and at most since its start.
@@ -94,7 +96,7 @@ struct Look {
     server: Usage,
     load: Usage,
     receiver: Usage,
-    busy: Option<f64>,
+    cores: Option<Cores>,
     syncs: Option<u64>,
 }
 
@@ -214,7 +216,7 @@ impl World {
             server: of(&self.server)?,
             load: of(&load.process)?,
             receiver: of(&self.receiver)?,
-            busy: usage::busy(),
+            cores: Cores::look(),
             syncs: self.flushes.count(),
         })
     }
@@ -237,9 +239,14 @@ fn phase(
     let server_cpu = after.server.cpu - before.server.cpu;
     let load_cpu = after.load.cpu - before.load.cpu;
     let receiver_cpu = after.receiver.cpu - before.receiver.cpu;
-    let ours = server_cpu + load_cpu + receiver_cpu;
-    let busy = after.busy.zip(before.busy);
-    let busy = busy.map_or(f64::NAN, |(after, before)| after - before);
+    let looked = float(after.at - before.at) / 1e9;
+    let ours = (server_cpu + load_cpu + receiver_cpu) / looked;
+    let unknown = Cores {
+        busy: f64::NAN,
+        stolen: f64::NAN,
+    };
+    let cores = after.cores.zip(before.cores);
+    let cores = cores.map_or(unknown, |(after, before)| after.since(before, looked));
     let difference = |after: Option<u64>, before: Option<u64>| Some(after? - before?);
     Phase {
         accepted: loaded.accepted,
@@ -250,7 +257,8 @@ fn phase(
         server_cpu,
         load_cpu,
         receiver_cpu,
-        others_cores: (busy - ours).max(0.0) / (float(after.at - before.at) / 1e9),
+        others_cores: (cores.busy - ours).max(0.0),
+        stolen_cores: cores.stolen,
         written: difference(after.server.written, before.server.written),
         syncs: difference(after.syncs, before.syncs),
         memory,

@@ -37,6 +37,11 @@ pub(super) struct Figures {
     /// Cores that other programs kept busy.
     #[serde(serialize_with = "short")]
     pub(super) others_cores: f64,
+    /// Cores that the host of a virtual machine withheld: under full load, and while latency was measured.
+    #[serde(serialize_with = "short")]
+    pub(super) stolen_cores: f64,
+    #[serde(rename = "latency_stolen_cores", serialize_with = "short")]
+    pub(super) open_stolen_cores: f64,
     /// Messages a second while latency was measured.
     #[serde(rename = "latency_rate", serialize_with = "short")]
     pub(super) open_rate: f64,
@@ -111,6 +116,8 @@ impl Figures {
             delivered,
             repeats: float(closed.repeats + open.repeats),
             others_cores: closed.others_cores.max(open.others_cores),
+            stolen_cores: closed.stolen_cores,
+            open_stolen_cores: open.stolen_cores,
             open_rate: float(open.accepted) / open.accepting,
             open_cpu: open.server_cpu / float(open.delivered) * 1e3,
             latency: open.arrivals,
@@ -139,6 +146,8 @@ impl Figures {
             delivered: of(|figures| figures.delivered),
             repeats: of(|figures| figures.repeats),
             others_cores: of(|figures| figures.others_cores),
+            stolen_cores: of(|figures| figures.stolen_cores),
+            open_stolen_cores: of(|figures| figures.open_stolen_cores),
             open_rate: of(|figures| figures.open_rate),
             open_cpu: of(|figures| figures.open_cpu),
             latency: latency(|figures| figures.latency),
