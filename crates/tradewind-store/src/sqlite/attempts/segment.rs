@@ -19,8 +19,10 @@ use crate::AttemptRecord;
 
 /// Says how the tables of a file look. One of another format is not read.
 const FORMAT: i64 = 1;
-/// Pages in the write-ahead log that start a checkpoint (16 MiB).
-const CHECKPOINT_PAGES: i64 = 4_096;
+/// Pages in the write-ahead log that start a checkpoint (1 MiB). Each syncs what it copies, and the sync
+/// of a commit beside it waits for that, so there are many small ones. They cost no more than a large
+/// one: pages are filled one after the other.
+const CHECKPOINT_PAGES: i64 = 256;
 /// How long a statement waits for a listing.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// Flags of an attempt.
@@ -55,13 +57,12 @@ const SCHEMA: &str = "
         response BLOB
     ) STRICT;";
 
-/// By half of an id, which tells as much as the whole.
+/// By half of an id, which tells as much as the whole. Each is a transaction of its own, for the sake of
+/// small checkpoints.
 const INDEXES: &str = "
-    BEGIN;
     CREATE INDEX IF NOT EXISTS attempt_event ON attempt (substr(event_id, 1, 8));
     CREATE INDEX IF NOT EXISTS attempt_conversation ON attempt (substr(conversation_id, 1, 8));
-    CREATE INDEX IF NOT EXISTS attempt_failed ON attempt (webhook) WHERE class <> 0;
-    COMMIT;";
+    CREATE INDEX IF NOT EXISTS attempt_failed ON attempt (webhook) WHERE class <> 0;";
 
 /// Where a file of attempts is.
 #[derive(Clone, Debug, PartialEq, Eq)]
