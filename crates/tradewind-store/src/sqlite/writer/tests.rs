@@ -280,7 +280,7 @@ async fn a_log_that_cannot_be_emptied_is_bounded() {
     assert!(matches!(refusal, StoreError::Unavailable(_)), "{refusal:?}");
     assert!(log() < 24 << 20, "{} bytes", log());
     reader.execute_batch("COMMIT").unwrap();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     while writer.write(grow).await.is_err() {
         assert!(started.elapsed().as_secs() < 10, "it does not go on");
         tokio::task::yield_now().await;
