@@ -37,9 +37,9 @@ const BATCH_MAX: usize = 512;
 /// Writes that may wait, enough to fill the next batch while one commits. A caller beyond it waits.
 const QUEUE_MAX: usize = 1024;
 
-/// From the beginning of a commit to that of the next, at least. Without it a moderate load commits each
-/// write alone, as fast as the disk syncs, and that costs several times the CPU, the kernel's and the
-/// disk driver's included, of the same writes in company. A disk whose sync takes longer never waits.
+/// From the beginning of a commit to that of the next, at least. Without it a moderate load commits nearly
+/// each write alone, as fast as the disk syncs, and each commit has its own cost in CPU, the kernel's and
+/// the disk driver's included. Where a sync takes longer than this, nobody waits for it.
 pub(super) const PACE: Duration = Duration::from_micros(800);
 
 /// How often a disk that failed is tried while nobody asks for anything.
@@ -98,7 +98,7 @@ impl Writer {
             wal: Wal::new(checkpointer, Arc::clone(&faults))?,
             faults,
             pace,
-            begun_at: None,
+            not_before: Instant::now(),
         };
         thread::Builder::new()
             .name("store-writer".into())
@@ -254,7 +254,8 @@ struct Thread {
     wal: Wal,
     /// From the beginning of a commit to that of the next, at least.
     pace: Duration,
-    begun_at: Option<Instant>,
+    /// When the next one may begin.
+    not_before: Instant,
 }
 
 impl Thread {
@@ -284,20 +285,11 @@ impl Thread {
             thread::sleep(SETTLE_PAUSE);
             let _ = self.wal.settle(&self.connection);
         }
-        let Some(first) = queue.blocking_recv() else {
-            return false;
-        };
-        if let Some(begun_at) = self.begun_at {
-            thread::sleep(self.pace.saturating_sub(begun_at.elapsed()));
-        }
-        self.begun_at = Some(Instant::now());
-        jobs.push(first);
-        while jobs.len() < BATCH_MAX
-            && let Ok(job) = queue.try_recv()
-        {
-            jobs.push(job);
-        }
-        true
+        // What comes meanwhile gathers, and wakes nobody.
+        thread::sleep(self.not_before.saturating_duration_since(Instant::now()));
+        let has_work = queue.blocking_recv_many(jobs, BATCH_MAX) > 0;
+        self.not_before = Instant::now() + self.pace;
+        has_work
     }
 
     /// Runs what has gathered and answers everyone: together, or one by one if a write is at fault.

@@ -28,7 +28,7 @@ impl Usage {
 }
 
 /// Seconds of CPU of the whole machine, all cores together, since it started.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Cores {
     /// Programs ran.
     pub(super) busy: f64,
@@ -38,15 +38,15 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// `None` where the system does not tell.
-    pub(super) fn look() -> Option<Self> {
-        let stat = fs::read_to_string("/proc/stat").ok()?;
-        let (busy, stolen) = busy_and_stolen(&stat)?;
+    /// NaN where the system does not tell.
+    pub(super) fn look() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let seconds = |ticks| float(ticks) / float(rustix::param::clock_ticks_per_second());
-        Some(Self {
-            busy: seconds(busy),
-            stolen: seconds(stolen),
-        })
+        let (busy, stolen) = busy_and_stolen(&stat)
+            .map_or((f64::NAN, f64::NAN), |(busy, stolen)| {
+                (seconds(busy), seconds(stolen))
+            });
+        Self { busy, stolen }
     }
 
     /// The mean number of cores since `before`, `seconds` ago.

@@ -20,8 +20,8 @@ use crate::AttemptRecord;
 /// Says how the tables of a file look. One of another format is not read.
 const FORMAT: i64 = 1;
 /// Pages in the write-ahead log that start a checkpoint (1 MiB). Each syncs what it copies, and the sync
-/// of a commit beside it waits for that, so there are many small ones. They cost no more than a large
-/// one: pages are filled one after the other.
+/// of a commit beside it waits for that, so there are many small ones. As pages are filled one after
+/// the other, hardly one is copied twice.
 const CHECKPOINT_PAGES: i64 = 256;
 /// How long a statement waits for a listing.
 const BUSY_WAIT: Duration = Duration::from_secs(1);

@@ -96,7 +96,7 @@ struct Look {
     server: Usage,
     load: Usage,
     receiver: Usage,
-    cores: Option<Cores>,
+    cores: Cores,
     syncs: Option<u64>,
 }
 
@@ -241,12 +241,7 @@ fn phase(
     let receiver_cpu = after.receiver.cpu - before.receiver.cpu;
     let looked = float(after.at - before.at) / 1e9;
     let ours = (server_cpu + load_cpu + receiver_cpu) / looked;
-    let unknown = Cores {
-        busy: f64::NAN,
-        stolen: f64::NAN,
-    };
-    let cores = after.cores.zip(before.cores);
-    let cores = cores.map_or(unknown, |(after, before)| after.since(before, looked));
+    let cores = after.cores.since(before.cores, looked);
     let difference = |after: Option<u64>, before: Option<u64>| Some(after? - before?);
     Phase {
         accepted: loaded.accepted,
