@@ -20,10 +20,12 @@ use rusqlite::Connection;
 use self::checkpointer::{Checkpointer, Look};
 use super::fault::{Fault, Faults};
 
-/// Pages in the log that start a checkpoint (16 MiB): each one costs some more syncs.
-const CHECKPOINT_PAGES: i64 = 4_096;
+/// Pages in the log that start a checkpoint (48 MiB), during which commits wait for the disk some ms
+/// longer. Pages that are written again and again are copied once each time. Less than `WAL_BYTES_MAX`,
+/// so that the file is not cut and grown anew each time. Tests have less patience.
+const CHECKPOINT_PAGES: i64 = if cfg!(test) { 4_096 } else { 12_288 };
 /// Pages in the log (256 MiB) beyond which nothing is written before they are in the database. Tests
-/// have less patience.
+/// have less patience here too.
 const LOG_PAGES_MAX: i64 = if cfg!(test) { 5_000 } else { 65_536 };
 /// How long to leave a checkpoint alone that failed.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);

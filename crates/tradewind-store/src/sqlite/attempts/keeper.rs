@@ -14,14 +14,15 @@ use super::{
 };
 use crate::AttemptRecord;
 
-/// Records in one file: a lookup reads one of them through, and its indexes are made while records wait.
-const SEGMENT_ROWS_MAX: u64 = 100_000;
+/// Records in one file: a lookup reads one of them through, and its indexes are made while records wait
+/// and with a core to themselves, some 30 ms.
+const SEGMENT_ROWS_MAX: u64 = 25_000;
 /// Bytes of one file, which those of failures fill with fewer records.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 /// How long one file is written.
 const SEGMENT_AGE_MAX: i64 = 24 * 60 * 60 * 1_000;
 /// Files, and the bytes of all.
-const SEGMENTS_MAX: usize = 128;
+const SEGMENTS_MAX: usize = 512;
 const ATTEMPT_BYTES_MAX: u64 = 1 << 30;
 /// Records written in one transaction.
 const ATTEMPT_BATCH_MAX: usize = 1_024;
