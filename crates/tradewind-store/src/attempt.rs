@@ -3,6 +3,16 @@
 use tradewind_model::{ConversationId, Sequence, Timestamp, WebhookId};
 use uuid::Uuid;
 
+/// Records that may wait to be written, which is a second and more of deliveries;
+/// some 32 MiB if all are of failures with long answers.
+pub(crate) const ATTEMPT_QUEUE_MAX: usize = 16_384;
+/// Attempts one listing gives at most, whatever the caller asks for.
+pub(crate) const LISTED_MAX: usize = 1_000;
+/// Of a failure, or of what comes next, in words.
+const DETAIL_BYTES_MAX: usize = 500;
+/// Of an answer's body.
+const RESPONSE_BYTES_MAX: usize = 1_024;
+
 /// One attempt, as it is kept for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {
@@ -77,4 +87,17 @@ pub struct AttemptPage {
     pub items: Vec<AttemptRecord>,
     /// Where the page after this one begins, if there is any.
     pub next: Option<AttemptCursor>,
+}
+
+/// The record with what is too long cut off.
+pub(crate) fn shortened(mut record: AttemptRecord) -> AttemptRecord {
+    shorten(&mut record.detail);
+    shorten(&mut record.next);
+    record.response.truncate(RESPONSE_BYTES_MAX);
+    record
+}
+
+/// Cuts a text so that it still is one.
+fn shorten(text: &mut String) {
+    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
 }

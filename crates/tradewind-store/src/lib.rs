@@ -11,7 +11,11 @@
 //! What never lives here: the API's JSON, and any decision about delivery.
 
 mod attempt;
+mod coded;
 pub mod crash;
+mod open;
+mod page;
+mod postgres;
 mod sqlite;
 mod types;
 
@@ -24,7 +28,9 @@ use tradewind_model::{
 use uuid::Uuid;
 
 pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
-pub use sqlite::{OpenError, SqliteStore};
+pub use open::OpenError;
+pub use postgres::{PostgresSettings, PostgresStore};
+pub use sqlite::SqliteStore;
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
     LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,

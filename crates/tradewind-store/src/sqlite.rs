@@ -38,19 +38,17 @@ use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, Page,
-    Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store, StoreError,
-    Swept, TokenHash, Wanted,
+    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, OpenError,
+    Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store,
+    StoreError, Swept, TokenHash, Wanted,
+    page::{Room, cutoff_ms},
 };
 use attempts::Attempts;
 use conversation::row_limit;
 use fault::Faults;
-use log::Room;
 use open::Directory;
 use readers::Readers;
 use writer::{PACE, Writer};
-
-pub use open::OpenError;
 
 /// The store in one `SQLite` database.
 #[derive(Debug)]
@@ -372,7 +370,7 @@ impl Store for SqliteStore {
         });
         let mut swept = sweeping.await?;
         if let Some(kept) = retention.attempts {
-            let cutoff_ms = sweep::cutoff_ms(now, kept);
+            let cutoff_ms = cutoff_ms(now, kept);
             swept.attempt_segments = self.attempts.drop_before(cutoff_ms).await?;
         }
         Ok(swept)

@@ -12,10 +12,14 @@ use tradewind_model::{
 
 use super::{
     lane, log,
-    row::{Coded as _, get, integer, json, message, message_columns},
+    row::{get, message, message_columns},
     writer::Batch,
 };
-use crate::{Appended, Idempotency, NewMessage, Origin, Settlement, StoreError};
+use crate::{
+    Appended, Idempotency, NewMessage, Origin, Settlement, StoreError,
+    coded::Coded as _,
+    page::{integer, json_text, whole_milliseconds},
+};
 use target::{Target, advance, create_or_refuse, takes, target};
 
 /// A row of the log.
@@ -272,7 +276,7 @@ fn write_message(
             lane::is_anchor(message.position),
             message.sender.kind.code(),
             message.sender.id,
-            json(&message.content)?,
+            json_text(&message.content)?,
             message.state.code(),
             message.sent_at.as_millisecond(),
             now.as_millisecond(),
@@ -299,9 +303,4 @@ fn write_key(
         now.as_millisecond(),
     ))?;
     Ok(())
-}
-
-/// A time as it will be read back.
-fn whole_milliseconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

@@ -29,26 +29,21 @@ use tokio::{
 };
 use tradewind_model::Clock;
 
-use crate::{AttemptPage, AttemptQuery, AttemptRecord, StoreError};
+use crate::{
+    AttemptPage, AttemptQuery, AttemptRecord, StoreError,
+    attempt::{ATTEMPT_QUEUE_MAX, shortened},
+};
 use keeper::{Keeper, Limits};
 use segment::Place;
 
 /// The directory, in the store's.
 const DIRECTORY: &str = "attempts";
-/// Records that may wait to be written, which is a second and more of deliveries;
-/// some 32 MiB if all are of failures with long answers.
-const ATTEMPT_QUEUE_MAX: usize = 16_384;
 /// How many may wait before the thread is woken early.
 const FULL: usize = ATTEMPT_QUEUE_MAX / 8;
 /// How long the thread lets records gather, once there is one: each transaction costs as much as ten.
 const GATHER_MAX: Duration = Duration::from_millis(100);
 /// Listings at once: one may read all the files.
 const LISTINGS_MAX: usize = 2;
-/// Of a failure, or of what comes next, in words.
-const DETAIL_BYTES_MAX: usize = 500;
-/// Of an answer's body.
-const RESPONSE_BYTES_MAX: usize = 1_024;
-
 /// Hands records to the thread. Dropping it waits until those handed over are written.
 #[derive(Debug)]
 pub(super) struct Attempts {
@@ -110,10 +105,8 @@ impl Attempts {
         })
     }
 
-    pub(super) fn record(&self, mut record: AttemptRecord) {
-        shorten(&mut record.detail);
-        shorten(&mut record.next);
-        record.response.truncate(RESPONSE_BYTES_MAX);
+    pub(super) fn record(&self, record: AttemptRecord) {
+        let record = shortened(record);
         let mut state = self.shared.state();
         if state.closed || state.records.len() >= ATTEMPT_QUEUE_MAX {
             drop(state);
@@ -182,11 +175,6 @@ impl Drop for Attempts {
             let _ = thread.join();
         }
     }
-}
-
-/// Cuts a text so that it still is one.
-fn shorten(text: &mut String) {
-    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
 }
 
 impl Shared {

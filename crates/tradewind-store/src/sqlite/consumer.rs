@@ -5,10 +5,10 @@ use tradewind_model::{Sequence, Timestamp};
 
 use super::{
     log::{self, lane_row},
-    row::{find, get, integer},
+    row::{find, get},
     set_aside,
 };
-use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError};
+use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError, page::integer};
 
 pub(super) fn find_consumer(
     db: &Connection,

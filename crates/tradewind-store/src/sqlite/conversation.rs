@@ -9,12 +9,12 @@ use tradewind_model::{Contact, Conversation, ConversationId, Message};
 use super::{
     channel::{CHANNEL_WIDTH, channel, channel_columns},
     lane,
-    row::{MESSAGE_WIDTH, get, integer, message, message_columns},
+    row::{MESSAGE_WIDTH, get, message, message_columns},
 };
-use crate::{ConversationCursor, MessageCursor, MessagePage, Page, StoreError};
-
-/// Items one page holds at most, whatever the caller asks for.
-pub(super) const PAGE_MAX: usize = 1_000;
+use crate::{
+    ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
+    page::{Positions, Window, integer, page_limit},
+};
 
 /// The columns that [`conversation`] reads.
 macro_rules! conversation_columns {
@@ -37,27 +37,17 @@ pub(super) fn list_conversations(
     cursor: Option<ConversationCursor>,
     limit: usize,
 ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-    let limit = limit.clamp(1, PAGE_MAX);
+    let limit = page_limit(limit);
     let placed = match cursor {
         None => conversations_before(db, u64::MAX, limit)?,
         Some(ConversationCursor::Before(place)) => conversations_before(db, place, limit)?,
         Some(ConversationCursor::After(place)) => conversations_after(db, place, limit)?,
     };
-    // Everything above the first of these places, and below the second, is on other pages.
-    let (newest, oldest) = match (&placed[..], cursor) {
-        ([first, .., last], _) => (first.0, last.0),
-        ([only], _) => (only.0, only.0),
-        ([], Some(ConversationCursor::Before(place))) => (place.saturating_sub(1), 0),
-        ([], Some(ConversationCursor::After(place))) => (u64::MAX, place.saturating_add(1)),
-        ([], None) => (u64::MAX, 0),
-    };
-    let (above, below, total) = around(db, newest, oldest)?;
-    Ok(Page {
-        items: placed.into_iter().map(|(_, item)| item).collect(),
-        previous: above.then_some(ConversationCursor::After(newest)),
-        next: below.then_some(ConversationCursor::Before(oldest)),
-        total,
-    })
+    let places: Vec<u64> = placed.iter().map(|(place, _)| *place).collect();
+    let window = Window::of(&places, cursor);
+    let (above, below, total) = around(db, &window)?;
+    let items = placed.into_iter().map(|(_, item)| item).collect();
+    Ok(window.page(items, above, below, total))
 }
 
 pub(super) fn find_conversation(
@@ -84,25 +74,11 @@ pub(super) fn list_messages(
     cursor: Option<MessageCursor>,
     limit: usize,
 ) -> Result<Option<MessagePage>, StoreError> {
-    let limit = u64::try_from(limit.clamp(1, PAGE_MAX)).unwrap_or(u64::MAX);
-    let Some((row, first, last)) = positions(db, id)? else {
+    let Some((row, positions)) = positions(db, id)? else {
         return Ok(None);
     };
-    // The page is [from, to), cut to what is there.
-    let end = last.saturating_add(1);
-    let (from, to) = match cursor {
-        None => (first, first.saturating_add(limit)),
-        Some(MessageCursor::From(position)) => (position, position.saturating_add(limit)),
-        Some(MessageCursor::Before(position)) => (position.saturating_sub(limit), position),
-        Some(MessageCursor::Newest) => (end.saturating_sub(limit), end),
-    };
-    let (from, to) = (from.clamp(first, end), to.clamp(first, end));
-    Ok(Some(Page {
-        items: messages(db, row, from, to)?,
-        previous: (from > first).then_some(MessageCursor::Before(from)),
-        next: (to < end).then_some(MessageCursor::From(to)),
-        total: end - first,
-    }))
+    let (from, to) = positions.range(cursor, limit);
+    Ok(Some(positions.page(messages(db, row, from, to)?, from, to)))
 }
 
 fn conversations_before(
@@ -147,8 +123,8 @@ fn conversations_after(
     Ok(found)
 }
 
-/// Whether there are conversations above `newest` and below `oldest`, and how many there are in all.
-fn around(db: &Connection, newest: u64, oldest: u64) -> rusqlite::Result<(bool, bool, u64)> {
+/// Whether there are conversations above a page and below it, and how many there are in all.
+fn around(db: &Connection, page: &Window) -> rusqlite::Result<(bool, bool, u64)> {
     db.prepare_cached(
         "-- around
          SELECT EXISTS (SELECT 1 FROM conversation WHERE last_message_row > ?1),
@@ -156,19 +132,23 @@ fn around(db: &Connection, newest: u64, oldest: u64) -> rusqlite::Result<(bool, 
              conversations
          FROM counter",
     )?
-    .query_row((integer(newest), integer(oldest)), |row| {
+    .query_row((integer(page.newest), integer(page.oldest)), |row| {
         Ok((row.get(0)?, row.get(1)?, get(row, 2)?))
     })
 }
 
-/// The row of a conversation and the positions of its first message still there and of its last.
-fn positions(db: &Connection, id: ConversationId) -> rusqlite::Result<Option<(i64, u64, u64)>> {
+/// The row of a conversation, and its positions.
+fn positions(db: &Connection, id: ConversationId) -> rusqlite::Result<Option<(i64, Positions)>> {
     db.prepare_cached(
         "-- positions
          SELECT row, first_position, message_count FROM conversation WHERE id = ?1",
     )?
     .query_row([id.uuid()], |row| {
-        Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
+        let positions = Positions {
+            first: get(row, 1)?,
+            last: get(row, 2)?,
+        };
+        Ok((row.get(0)?, positions))
     })
     .optional()
 }

@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, OptionalExtension as _};
 use tradewind_model::Sequence;
 
-use super::row::{get, integer};
-use crate::StoreError;
+use super::row::get;
+use crate::{StoreError, page::integer};
 
 /// Messages from one that is in the index to the next.
 const ANCHOR_EVERY: u64 = 16;

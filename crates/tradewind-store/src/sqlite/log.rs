@@ -10,25 +10,12 @@ use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, S
 
 use super::{
     lane,
-    row::{MESSAGE_WIDTH, get, integer, message, message_columns},
+    row::{MESSAGE_WIDTH, get, message, message_columns},
 };
-use crate::{LogPage, StoreError};
-
-/// Entries one read returns at most, whatever the caller asks for.
-pub(super) const READ_MAX: usize = 10_000;
-
-/// How much one read returns at most.
-#[derive(Clone, Copy)]
-pub(super) struct Room {
-    pub(super) entries: usize,
-    pub(super) weight: usize,
-}
-
-impl Room {
-    pub(super) fn new(entries: usize, weight: usize) -> Self {
-        Self { entries, weight }
-    }
-}
+use crate::{
+    LogPage, StoreError,
+    page::{Room, integer},
+};
 
 /// The newest sequence that was ever given out; 0 before the first.
 pub(super) fn head(db: &Connection) -> rusqlite::Result<Sequence> {
@@ -106,7 +93,7 @@ pub(super) fn read_lane(
     ))?;
     let sequences = match lane_row(db, lane)? {
         // One more than fits, which says that there are more.
-        Some(row) => lane::sequences(db, row, range, room.entries.clamp(1, READ_MAX) + 1)?,
+        Some(row) => lane::sequences(db, row, range, room.limit() + 1)?,
         None => Vec::new(),
     };
     let entries = sequences
@@ -156,30 +143,13 @@ pub(super) fn page(
     room: Room,
     end: Sequence,
 ) -> Result<LogPage, StoreError> {
-    let limit = room.entries.clamp(1, READ_MAX);
-    let mut entries: Vec<LogEntry> = Vec::new();
-    let mut weight = 0;
+    let mut page = room.page();
     for entry in found {
-        let entry = entry?;
-        weight += entry.weight();
-        let full = entries.len() == limit || weight > room.weight;
-        if let Some(last) = entries.last()
-            && full
-        {
-            let read_to = last.sequence;
-            return Ok(LogPage {
-                entries,
-                read_to,
-                more: true,
-            });
+        if !page.add(entry?) {
+            return Ok(page.full());
         }
-        entries.push(entry);
     }
-    Ok(LogPage {
-        entries,
-        read_to: end,
-        more: false,
-    })
+    Ok(page.up_to(end))
 }
 
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use sha2::{Digest as _, Sha256};
 use tradewind_model::Timestamp;
 
-use super::{open::OpenError, row};
+use super::row;
+use crate::{OpenError, page::integer};
 
 /// The migrations, in order. The first has number 1.
 const MIGRATIONS: &[&str] = &[
@@ -66,7 +67,7 @@ fn apply(
     tx.execute(
         "-- apply
          INSERT INTO migration (number, checksum, applied_at_ms) VALUES (?1, ?2, ?3)",
-        (row::integer(number), checksum, now.as_millisecond()),
+        (integer(number), checksum, now.as_millisecond()),
     )?;
     tx.commit()
 }

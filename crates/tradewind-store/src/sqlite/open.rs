@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-const DATABASE: &str = "tradewind.db";
+use crate::OpenError;
+
+pub(crate) const DATABASE: &str = "tradewind.db";
 const LOCK: &str = "lock";
 
 /// How long a statement waits for another program that has the database open, such as a backup.
@@ -25,47 +27,6 @@ const WAL_BYTES_MAX: i64 = 64 << 20;
 /// theirs with each commit, so they need what one read takes.
 const WRITER_CACHE_KIB: i64 = 16 << 10;
 const READER_CACHE_KIB: i64 = 2 << 10;
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot create the directory {path} or write to it", path = .path.display())]
-    Directory {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error(
-        "another tradewind (pid {pid}) uses the directory {path}: stop it first, or give this one \
-         a directory of its own",
-        path = .path.display()
-    )]
-    Locked { path: PathBuf, pid: String },
-    #[error(
-        "the database was written by a newer tradewind (its schema is {found}, this program knows \
-         {known}): start that version, or restore a backup from before the upgrade"
-    )]
-    NewerSchema { found: usize, known: usize },
-    #[error(
-        "the database was made by another build of tradewind (its migration {number} is not this \
-         program's): start a released version"
-    )]
-    ChangedMigration { number: u64 },
-    #[error("the file {DATABASE} is damaged or not a database: restore a backup")]
-    NotADatabase(#[source] rusqlite::Error),
-    #[error("the database cannot be opened")]
-    Sqlite(#[source] rusqlite::Error),
-    #[error("a thread cannot be started")]
-    Thread(#[source] io::Error),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotADatabase(error),
-            _ => Self::Sqlite(error),
-        }
-    }
-}
 
 /// A data directory that is ours until this is dropped.
 #[derive(Debug)]

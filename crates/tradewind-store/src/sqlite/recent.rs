@@ -11,8 +11,8 @@ use std::{
 
 use tradewind_model::{DeliveryState, LogEntry, Sequence, Subject};
 
-use super::log::{Room, page};
-use crate::LogPage;
+use super::log::page;
+use crate::{LogPage, page::Room};
 
 /// Entries that are kept, and their weight in bytes.
 const RECENT_MAX: usize = 1_024;

@@ -4,24 +4,18 @@
 //! wait for it. One of single conversations begins with those lanes held at their first entry, and the
 //! log between is not read at all.
 
-use jiff::SignedDuration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{ConversationId, ReplayId, Sequence, Timestamp, WebhookId};
 
 use super::{
     consumer, lane,
-    log::{self, Room, lane_row},
-    row::{find, get, integer},
+    log::{self, lane_row},
+    row::{find, get},
     writer::Batch,
 };
-use crate::{ConsumerId, HeldLane, Replay, ReplayRange, StoreError, Wanted};
-
-/// A message is not appended earlier than it was sent, but for the difference of clocks.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
-/// Entries that are counted from one read.
-const COUNTED: Room = Room {
-    entries: 1_000,
-    weight: 8 << 20,
+use crate::{
+    ConsumerId, HeldLane, Replay, ReplayRange, StoreError, Wanted,
+    page::{COUNTED, appended_from, integer},
 };
 
 pub(super) fn count_replay(
@@ -221,10 +215,7 @@ fn start_of(db: &Connection, range: &ReplayRange) -> Result<Sequence, StoreError
     let Some(since) = range.since else {
         return Ok(low);
     };
-    let since_ms = since
-        .checked_sub(CLOCKS_APART)
-        .unwrap_or(Timestamp::MIN)
-        .as_millisecond();
+    let since_ms = appended_from(since);
     let mut high = log::head(db)?.next();
     while low < high {
         let middle = Sequence(low.0 + (high.0 - low.0) / 2);

@@ -1,21 +1,18 @@
 //! How values of the model are written in columns, and read back.
 //!
 //! A number that is not what this program writes is an error of the row that holds it, never a
-//! default: the codes below are part of the schema and may be added to, not changed.
+//! default.
 
 use rusqlite::{
     Row,
     types::{FromSql, FromSqlError, FromSqlResult, Type, ValueRef},
 };
 use serde::de::DeserializeOwned;
-use tradewind_model::{
-    Content, DeliveryState, EntryKind, Id, Message, Scope, Sender, SenderType, Sequence, Source,
-    Timestamp,
-};
+use tradewind_model::{Content, Id, Message, Sender, Sequence, Source, Timestamp};
 use uuid::Uuid;
 
 use super::fault::Fault;
-use crate::StoreError;
+use crate::{StoreError, coded::Coded};
 
 /// The columns that [`message`] reads, of `message m`, `conversation c` and `channel h`.
 macro_rules! message_columns {
@@ -65,72 +62,7 @@ where
         .map(Column::into_inner))
 }
 
-/// An unsigned number as a column holds it. Those beyond `i64::MAX` only come from callers who ask for
-/// a place that does not exist; the largest place does not exist either.
-pub(super) fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Broken(error.into()))
-}
-
-/// A value of an enumeration, which a column holds as a small number.
-pub(super) trait Coded: Copy + 'static {
-    const ALL: &'static [Self];
-
-    fn code(self) -> i64;
-}
-
-impl Coded for SenderType {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn code(self) -> i64 {
-        match self {
-            Self::SourceContact => 0,
-            Self::SourceUser => 1,
-            Self::AppUser => 2,
-        }
-    }
-}
-
-impl Coded for DeliveryState {
-    const ALL: &'static [Self] = &[Self::Pending, Self::Delivered, Self::Failed];
-
-    fn code(self) -> i64 {
-        match self {
-            Self::Pending => 0,
-            Self::Delivered => 1,
-            Self::Failed => 2,
-        }
-    }
-}
-
-impl Coded for EntryKind {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn code(self) -> i64 {
-        match self {
-            Self::Received => 0,
-            Self::SendRequested => 1,
-            Self::Sent => 2,
-            Self::SendFailed => 3,
-            Self::ChannelConnected => 4,
-            Self::ChannelDisconnected => 5,
-        }
-    }
-}
-
-/// A list of values that are known by name, as JSON.
-pub(super) fn names<T: Copy>(
-    values: &[T],
-    name: fn(T) -> &'static str,
-) -> Result<String, StoreError> {
-    let names: Vec<_> = values.iter().map(|value| name(*value)).collect();
-    json(&names)
-}
-
-/// Reads a list that [`names`] wrote. A name that this program does not know is an error of the row.
+/// Reads a list of values that are known by name. A name that this program does not know is an error of the row.
 pub(super) fn from_names<T: Copy>(
     row: &Row<'_>,
     index: usize,
@@ -144,18 +76,6 @@ pub(super) fn from_names<T: Copy>(
         let error = format!("{names:?} are not all known");
         rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
     })
-}
-
-impl Coded for Scope {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn code(self) -> i64 {
-        match self {
-            Self::Read => 0,
-            Self::Agent => 1,
-            Self::Admin => 2,
-        }
-    }
 }
 
 /// A value on its way out of a column.
@@ -173,10 +93,7 @@ pub(super) struct Json<T>(pub(super) T);
 impl<T: Coded> FromSql for Column<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let code = value.as_i64()?;
-        let known = T::ALL.iter().find(|known| known.code() == code);
-        known
-            .map(|known| Self(*known))
-            .ok_or(FromSqlError::OutOfRange(code))
+        T::of(code).map(Self).ok_or(FromSqlError::OutOfRange(code))
     }
 }
 
@@ -231,21 +148,5 @@ impl From<rusqlite::Error> for StoreError {
             Some(fault) => fault.into(),
             None => Self::Broken(error.into()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Coded, DeliveryState, EntryKind, Scope, SenderType};
-
-    #[test]
-    fn every_code_stands_for_one_value() {
-        fn codes<T: Coded>() -> Vec<i64> {
-            T::ALL.iter().map(|value| value.code()).collect()
-        }
-        assert_eq!(codes::<SenderType>(), [0, 1, 2]);
-        assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
-        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(codes::<Scope>(), [0, 1, 2]);
     }
 }

@@ -5,12 +5,12 @@ use tradewind_model::{Sequence, Timestamp, WebhookId};
 
 use super::{
     log::{ENTRY_WIDTH, entry, entry_columns, entry_joins, lane_row},
-    row::{get, integer, message_columns},
+    row::{get, message_columns},
 };
-use crate::{Page, Progress, SetAside, SetAsideEntry, StoreError};
-
-/// Sequences that [`set_aside_by`] gives at most.
-const SEQUENCES_MAX: i64 = 1_000_000;
+use crate::{
+    Page, Progress, SetAside, SetAsideEntry, StoreError,
+    page::{READ_MAX, SEQUENCES_MAX, integer},
+};
 
 /// Writes and forgets what `progress` says. What a replay sets aside is its webhook's.
 pub(super) fn save(
@@ -64,7 +64,7 @@ pub(super) fn list_set_aside(
     before: Option<Sequence>,
     limit: usize,
 ) -> Result<Page<SetAsideEntry, Sequence>, StoreError> {
-    let limit = limit.clamp(1, super::log::READ_MAX);
+    let limit = limit.clamp(1, READ_MAX);
     let mut statement = db.prepare_cached(concat!(
         "-- list_set_aside\n",
         "SELECT ",

@@ -3,16 +3,14 @@
 //! From the oldest on, and never out of order: the log loses a prefix, and so does every
 //! conversation, which is why a list of messages can tell its total from two positions.
 
-use jiff::SignedDuration;
 use rusqlite::Connection;
 use tradewind_model::{Sequence, Timestamp};
 
-use super::{
-    consumer, lane,
-    row::{get, integer},
-    writer::Batch,
+use super::{consumer, lane, row::get, writer::Batch};
+use crate::{
+    Retention, StoreError, Swept,
+    page::{cutoff_ms, integer},
 };
-use crate::{Retention, StoreError, Swept};
 
 /// Rows of each kind one sweep removes at most: other writes wait meanwhile.
 const SWEEP_MAX: u32 = 2_000;
@@ -45,12 +43,6 @@ pub(super) fn sweep(
         sweep_keys(db, cutoff(kept), &mut swept)?;
     }
     Ok(swept)
-}
-
-/// What began or was written before this is not kept.
-pub(super) fn cutoff_ms(now: Timestamp, kept: SignedDuration) -> i64 {
-    let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-    now.as_millisecond().saturating_sub(kept_ms)
 }
 
 fn sweep_log(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<(), StoreError> {

@@ -10,10 +10,10 @@ use tradewind_model::{Timestamp, Token};
 
 use super::{
     readers::Readers,
-    row::{Coded as _, Column, get},
+    row::{Column, get},
     writer::Batch,
 };
-use crate::{StoreError, TokenHash};
+use crate::{StoreError, TokenHash, coded::Coded as _};
 
 /// Tokens kept in memory. Each has to be stored first, so nobody fills this by guessing.
 const TOKENS_KEPT_MAX: usize = 1_024;

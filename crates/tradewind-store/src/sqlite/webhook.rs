@@ -8,10 +8,13 @@ use uuid::Uuid;
 
 use super::{
     consumer, replay,
-    row::{Json, find, from_names, get, integer, json, names},
+    row::{Json, find, from_names, get},
     writer::Batch,
 };
-use crate::{ConsumerId, StoreError};
+use crate::{
+    ConsumerId, StoreError,
+    page::{integer, json_text, names},
+};
 
 /// The columns that [`webhook`] reads, of `webhook w`.
 macro_rules! webhook_columns {
@@ -47,7 +50,7 @@ pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, Sto
         .execute(params![
             new.id.uuid(),
             new.url,
-            json(&new.headers)?,
+            json_text(&new.headers)?,
             new.name,
             names(&new.events, EventType::name)?,
             names(&new.senders, SenderType::name)?,

@@ -19,11 +19,11 @@ use crate::{
 const DAY: u64 = 24 * 60 * 60;
 
 /// A world, and where its attempts are.
-fn world() -> (World, PathBuf, Arc<TempDir>) {
+async fn world() -> (World, PathBuf, Arc<TempDir>) {
     let directory = Arc::new(TempDir::new().unwrap());
     let attempts = directory.path().join("attempts");
     (
-        World::new(Sqlite::at(Arc::clone(&directory))),
+        World::new(Sqlite::at(Arc::clone(&directory))).await,
         attempts,
         directory,
     )
@@ -51,7 +51,7 @@ fn spoil(path: &Path) {
 
 #[tokio::test]
 async fn the_directory_of_attempts_is_made_for_this_user_only() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     assert_eq!(all(&world).await, []);
     assert!(!attempts.exists());
     world.store.record_attempt(delivered(1));
@@ -68,7 +68,7 @@ async fn the_directory_of_attempts_is_made_for_this_user_only() {
 #[tokio::test]
 async fn a_damaged_file_is_set_aside_by_the_next_start() {
     for damaged in 1..=3 {
-        let (mut world, attempts, _directory) = world();
+        let (mut world, attempts, _directory) = world().await;
         days(&world, 3).await;
         world.store.close().await;
         spoil(&file(&attempts, damaged));
@@ -93,7 +93,7 @@ async fn a_damaged_file_is_set_aside_by_the_next_start() {
 
 #[tokio::test]
 async fn a_file_that_is_damaged_while_it_is_there_is_passed_over() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     days(&world, 3).await;
     spoil(&file(&attempts, 2));
     assert_eq!(events(&all(&world).await), [3, 1]);
@@ -104,7 +104,7 @@ async fn a_file_that_is_damaged_while_it_is_there_is_passed_over() {
 
 #[tokio::test]
 async fn a_file_with_a_row_that_makes_no_sense_is_passed_over() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     days(&world, 3).await;
     let database = Connection::open(file(&attempts, 2)).unwrap();
     database
@@ -116,7 +116,7 @@ async fn a_file_with_a_row_that_makes_no_sense_is_passed_over() {
 
 #[tokio::test]
 async fn files_that_were_removed_are_not_missed() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     days(&world, 3).await;
     fs::remove_file(file(&attempts, 1)).unwrap();
     assert_eq!(events(&all(&world).await), [3, 2]);
@@ -126,7 +126,7 @@ async fn files_that_were_removed_are_not_missed() {
 
 #[tokio::test]
 async fn a_file_of_somebody_else_is_left_alone() {
-    let (mut world, attempts, _directory) = world();
+    let (mut world, attempts, _directory) = world().await;
     days(&world, 2).await;
     for name in ["notes.txt", "x.db", "12.db.bak"] {
         fs::write(attempts.join(name), "mine").unwrap();
@@ -143,7 +143,7 @@ async fn a_directory_that_cannot_be_made_costs_the_records_only() {
     let directory = Arc::new(TempDir::new().unwrap());
     let attempts = directory.path().join("attempts");
     fs::write(&attempts, "in the way").unwrap();
-    let world = World::new(Sqlite::at(Arc::clone(&directory)));
+    let world = World::new(Sqlite::at(Arc::clone(&directory))).await;
 
     for event in 1..=3 {
         world.store.record_attempt(delivered(event));
@@ -161,7 +161,7 @@ async fn a_directory_that_cannot_be_made_costs_the_records_only() {
 }
 
 /// A world on a copy of what is there now, as a process that died would leave it.
-fn copied(attempts: &Path) -> World {
+async fn copied(attempts: &Path) -> World {
     let copy = TempDir::new().unwrap();
     let to = copy.path().join("attempts");
     fs::create_dir(&to).unwrap();
@@ -169,18 +169,18 @@ fn copied(attempts: &Path) -> World {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
-    World::new(Sqlite::at(Arc::new(copy)))
+    World::new(Sqlite::at(Arc::new(copy))).await
 }
 
 #[tokio::test]
 async fn the_files_hold_what_was_listed_while_the_store_is_open() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     for event in 1..=3 {
         world.store.record_attempt(delivered(event));
     }
     assert_eq!(events(&all(&world).await), [3, 2, 1]);
 
-    let world = copied(&attempts);
+    let world = copied(&attempts).await;
 
     world.store.record_attempt(delivered(4));
     assert_eq!(events(&all(&world).await), [4, 3, 2, 1]);
@@ -188,19 +188,19 @@ async fn the_files_hold_what_was_listed_while_the_store_is_open() {
 
 #[tokio::test]
 async fn a_store_that_is_dropped_keeps_what_was_recorded() {
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     for event in 1..=3 {
         world.store.record_attempt(delivered(event));
     }
     drop(world);
-    assert_eq!(events(&all(&copied(&attempts)).await), [3, 2, 1]);
+    assert_eq!(events(&all(&copied(&attempts).await).await), [3, 2, 1]);
 }
 
 #[tokio::test]
 async fn what_does_not_fit_the_queue_is_dropped_and_counted() {
     const RECORDED: u64 = 60_000;
 
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     world.store.record_attempt(delivered(0));
     all(&world).await;
     // Nothing can be written meanwhile, and nobody waits for that.
@@ -237,7 +237,7 @@ async fn what_does_not_fit_the_queue_is_dropped_and_counted() {
 async fn an_attempt_that_succeeded_costs_at_most_120_bytes_of_disk() {
     const ATTEMPTS: u64 = 8_000;
 
-    let (world, attempts, _directory) = world();
+    let (world, attempts, _directory) = world().await;
     for event in 0..ATTEMPTS {
         let mut attempt = delivered(u128::from(event));
         // Spread evenly, which fills an index worst.

@@ -13,7 +13,18 @@ macro_rules! conformance {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    super::$case(crate::world::World::new(crate::sqlite::Sqlite::new())).await;
+                    let world = crate::world::World::new(crate::sqlite::Sqlite::new());
+                    super::$case(world.await).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let database = crate::postgres::Database::create().await;
+                    super::$case(crate::world::World::new(database).await).await;
                 }
             )+
         }
@@ -31,6 +42,7 @@ mod idempotency;
 mod lane;
 mod log;
 mod message;
+mod postgres;
 mod replay;
 mod retention;
 mod set_aside;

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tradewind_model::{Clock, ManualClock, MessageId, Sequence, SystemClock};
@@ -29,8 +30,9 @@ impl Sqlite {
     }
 }
 
+#[async_trait]
 impl Backend for Sqlite {
-    fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open(self.0.path(), clock).unwrap())
     }
 }
@@ -163,7 +165,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
 #[tokio::test]
 async fn the_files_hold_what_was_answered_while_the_store_is_open() {
     let directory = Arc::new(TempDir::new().unwrap());
-    let world = World::new(Sqlite(Arc::clone(&directory)));
+    let world = World::new(Sqlite(Arc::clone(&directory))).await;
     let site = world.connect("site").await;
     let message = world.receive(&site, "ada", "hello").await;
 
@@ -172,7 +174,7 @@ async fn the_files_hold_what_was_answered_while_the_store_is_open() {
     for file in ["tradewind.db", "tradewind.db-wal"] {
         std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
     }
-    let world = World::new(Sqlite(Arc::new(copy)));
+    let world = World::new(Sqlite(Arc::new(copy))).await;
     assert_eq!(world.messages(message.conversation_id).await, [message]);
 }
 
@@ -181,7 +183,7 @@ async fn a_message_costs_at_most_600_bytes_of_disk() {
     const MESSAGES: usize = 4_000;
 
     let directory = Arc::new(TempDir::new().unwrap());
-    let world = World::new(Sqlite(Arc::clone(&directory)));
+    let world = World::new(Sqlite(Arc::clone(&directory))).await;
     let site = world.connect("site").await;
     let size = || {
         directory
@@ -252,7 +254,7 @@ async fn what_was_answered_survives_a_kill() {
     for _ in 0..3 {
         answered.extend(life_of_a_victim(directory.path()));
 
-        let world = World::new(Sqlite(Arc::clone(&directory)));
+        let world = World::new(Sqlite(Arc::clone(&directory))).await;
         let mut stored = HashSet::new();
         let mut positions: HashMap<_, u64> = HashMap::new();
         let mut cursor = Sequence::START;

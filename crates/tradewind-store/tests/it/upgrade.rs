@@ -117,17 +117,17 @@ fn ada() -> ConversationId {
 }
 
 /// A world on a database of the first release, after `make` wrote to it.
-fn upgraded(make: impl FnOnce(&Connection)) -> World {
+async fn upgraded(make: impl FnOnce(&Connection)) -> World {
     let directory = TempDir::new().unwrap();
     let database = first_release(directory.path());
     make(&database);
     database.close().unwrap();
-    World::new(Sqlite::at(Arc::new(directory)))
+    World::new(Sqlite::at(Arc::new(directory))).await
 }
 
 #[tokio::test]
 async fn every_entry_and_message_is_kept() {
-    let mut world = upgraded(fill);
+    let mut world = upgraded(fill).await;
     for _ in 0..2 {
         let log = world.whole_log().await;
         assert_eq!(sequences(&log), [3, 4, 5]);
@@ -153,7 +153,7 @@ async fn every_entry_and_message_is_kept() {
 
 #[tokio::test]
 async fn every_webhook_and_held_lane_is_kept() {
-    let world = upgraded(fill);
+    let world = upgraded(fill).await;
     let listed = world.store.list_webhooks(10).await.unwrap();
     let ids: Vec<_> = listed
         .iter()
@@ -184,7 +184,7 @@ async fn every_webhook_and_held_lane_is_kept() {
 
 #[tokio::test]
 async fn tokens_secrets_and_keys_are_kept() {
-    let world = upgraded(fill);
+    let world = upgraded(fill).await;
     let token = world.store.find_token(TokenHash([9; 32])).await.unwrap();
     let token = token.unwrap();
     assert_eq!(
@@ -203,7 +203,7 @@ async fn tokens_secrets_and_keys_are_kept() {
 
 #[tokio::test]
 async fn the_log_goes_on_where_it_was() {
-    let world = upgraded(fill);
+    let world = upgraded(fill).await;
     assert_eq!(*world.store.head().borrow(), Sequence(5));
     let message = world.receive(&channel("site"), "ada", "again").await;
     assert_eq!(message.position, 3);
@@ -228,7 +228,8 @@ async fn an_empty_log_goes_on_where_it_was() {
         database
             .execute_batch("DELETE FROM held_lane; DELETE FROM log")
             .unwrap();
-    });
+    })
+    .await;
     assert_eq!(*world.store.head().borrow(), Sequence(5));
     world.receive(&channel("site"), "ada", "again").await;
     assert_eq!(sequences(&world.whole_log().await), [6]);
@@ -236,7 +237,7 @@ async fn an_empty_log_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_log_that_was_never_written_to_begins() {
-    let mut world = upgraded(|_| ());
+    let mut world = upgraded(|_| ()).await;
     assert_eq!(*world.store.head().borrow(), Sequence::START);
     world.connect("site").await;
     world.reopen().await;
@@ -258,7 +259,7 @@ async fn an_upgrade_that_fails_changes_nothing() {
     database.execute_batch("DROP TABLE replay").unwrap();
     database.close().unwrap();
 
-    let world = World::new(Sqlite::at(Arc::new(directory)));
+    let world = World::new(Sqlite::at(Arc::new(directory))).await;
 
     assert_eq!(sequences(&world.whole_log().await), [3, 4, 5]);
     let id = ConsumerId::Webhook(webhook_id(1));
@@ -283,7 +284,7 @@ async fn an_old_conversation_goes_on() {
                  UPDATE conversation SET message_count = 40, entry_count = 43, last_message_row = 40;"
             ))
             .unwrap();
-    });
+    }).await;
     for n in 0..40 {
         world.receive(&channel("site"), "ada", "again").await;
         world.receive(&channel("site"), "ben", "between").await;
@@ -318,7 +319,8 @@ async fn facts_and_set_aside_events_are_kept() {
                  INSERT INTO set_aside VALUES (1, 3, 1, 9, {ms}, 'timeout', NULL, {ms});"
             ))
             .unwrap();
-    });
+    })
+    .await;
     for _ in 0..2 {
         let log = world.whole_log().await;
         assert_eq!(sequences(&log), [3, 4, 5, 6]);

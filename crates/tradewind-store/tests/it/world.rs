@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tradewind_model::{
     Channel, Clock, Content, Conversation, ConversationId, EntryKind, LogEntry, ManualClock,
@@ -18,8 +19,9 @@ use uuid::Uuid;
 pub(crate) const WEIGHTLESS: usize = usize::MAX;
 
 /// Opens the same data again and again.
-pub(crate) trait Backend {
-    fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
+#[async_trait]
+pub(crate) trait Backend: Send + Sync {
+    async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
 }
 
 pub(crate) struct World {
@@ -30,10 +32,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(backend: impl Backend + 'static) -> Self {
+    pub(crate) async fn new(backend: impl Backend + 'static) -> Self {
         let clock = Arc::new(ManualClock::at(at(0)));
         Self {
-            store: backend.open(clock.clone()),
+            store: backend.open(clock.clone()).await,
             clock,
             backend: Box::new(backend),
             random: SeededRandom::new(1),
@@ -42,7 +44,7 @@ impl World {
 
     pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
-        self.store = self.backend.open(self.clock.clone());
+        self.store = self.backend.open(self.clock.clone()).await;
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

@@ -5,7 +5,8 @@ use tradewind_model::{ChannelId, ConversationId, SenderType, Sequence, Source, T
 
 use crate::{
     Appended, NewMessage, Origin, StoreError,
-    sqlite::row::{get, integer},
+    page::{integer, whole_milliseconds},
+    sqlite::row::get,
 };
 
 /// The conversation a message goes to.
@@ -132,7 +133,7 @@ fn create_conversation(
         entry_count: 0,
         unread_count: 0,
         last_message_row: 0,
-        created_at: super::whole_milliseconds(new.sent_at),
+        created_at: whole_milliseconds(new.sent_at),
     }))
 }
 

@@ -8,12 +8,9 @@ use super::{
     segment::{DELIVERED, IS_REPLAY, Place, REUSED},
 };
 use crate::{
-    AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord,
-    sqlite::row::{get, integer},
+    AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord, attempt::LISTED_MAX, page::integer,
+    sqlite::row::get,
 };
-
-/// Attempts one listing gives at most, whatever the caller asks for.
-const LISTED_MAX: usize = 1_000;
 
 /// A file that cannot be read is passed over, and `unreadable` told.
 pub(super) fn list(

@@ -14,8 +14,8 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig, params};
 use tradewind_model::{Timestamp, WebhookId};
 
-use super::super::row::{get, integer};
-use crate::AttemptRecord;
+use super::super::row::get;
+use crate::{AttemptRecord, page::integer};
 
 /// Says how the tables of a file look. One of another format is not read.
 const FORMAT: i64 = 1;

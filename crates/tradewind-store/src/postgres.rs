@@ -1,0 +1,384 @@
+//! The store in a `PostgreSQL` database, which any number of nodes share.
+//!
+//! The verbs are functions over a connection, as for `SQLite`, one module a table or two; this file only
+//! gives each its connection and, where it needs one, its transaction. What appends to the log goes
+//! through one task that groups it ([`append`]).
+
+mod append;
+mod attempts;
+mod channel;
+mod connect;
+mod consumer;
+mod conversation;
+mod listen;
+mod log;
+mod migrate;
+mod replay;
+mod row;
+mod set_aside;
+mod sweep;
+mod token;
+mod webhook;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tradewind_model::{
+    Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
+    Sequence, Timestamp, Token, Webhook, WebhookId,
+};
+use uuid::Uuid;
+
+use crate::{
+    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
+    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, OpenError,
+    Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store,
+    StoreError, Swept, TokenHash, Wanted,
+    page::{Room, cutoff_ms},
+};
+use append::Writer;
+use attempts::Attempts;
+use connect::{Address, Pool, within};
+use listen::{Listener, Signals};
+
+pub use connect::PostgresSettings;
+
+/// The store in a `PostgreSQL` database.
+pub struct PostgresStore {
+    pool: Pool,
+    writer: Writer,
+    attempts: Attempts,
+    listener: Listener,
+    signals: Signals,
+    clock: Arc<dyn Clock>,
+}
+
+/// Runs statements on a connection.
+macro_rules! on {
+    ($store:expr, $db:ident => $work:expr) => {{
+        let $db = $store.pool.get().await?;
+        let outcome = within($work).await;
+        $db.release(outcome)
+    }};
+}
+
+/// Runs statements in a transaction.
+macro_rules! within_transaction {
+    ($store:expr, $db:ident => $work:expr) => {{
+        let $db = $store.pool.get().await?;
+        let outcome = within(async {
+            $db.begin().await?;
+            let worked = $work.await;
+            $db.end(worked).await
+        })
+        .await;
+        $db.release(outcome)
+    }};
+}
+
+/// The same for what may change webhooks or replays, which all nodes are told.
+macro_rules! change {
+    ($store:expr, $db:ident => $work:expr) => {{
+        let (value, changed) = within_transaction!($store, $db => async {
+            let (value, changed) = $work.await?;
+            if changed {
+                $store.signals.tell_others(&$db).await?;
+            }
+            Ok((value, changed))
+        })?;
+        if changed {
+            $store.signals.tell_here();
+        }
+        Ok(value)
+    }};
+}
+
+impl PostgresStore {
+    /// Connects, and brings the schema up to date. Nodes that start at once take turns.
+    pub async fn open(
+        settings: &PostgresSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let address = Address::parse(&settings.url)?;
+        let pool = Pool::new(&address, settings.connections)?;
+        let db = pool.get().await?;
+        db.begin().await?;
+        let migrated = migrate::migrate(&db, clock.now()).await;
+        match migrated {
+            Ok(()) => db.end(Ok(())).await?,
+            // The transaction ends with the connection.
+            Err(error) => return Err(error),
+        }
+        let signals = Signals::of(&db).await;
+        let signals = db.release(signals)?;
+        Ok(Self {
+            writer: Writer::start(pool.clone(), Arc::clone(&clock), signals.head.clone()),
+            attempts: Attempts::start(pool.clone(), Arc::clone(&clock)),
+            listener: Listener::start(address, signals.clone()).await?,
+            pool,
+            signals,
+            clock,
+        })
+    }
+
+    /// Tells here at once what the server tells other nodes.
+    async fn log_changed(&self) -> Result<(), StoreError> {
+        let newest = on!(self, db => log::head(&db))?;
+        listen::advance(&self.signals.head, newest);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn append(&self, message: NewMessage) -> Result<Appended, StoreError> {
+        self.writer.append(message).await
+    }
+
+    async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError> {
+        self.writer.settle(message, settlement).await
+    }
+
+    async fn read_log(
+        &self,
+        after: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError> {
+        on!(self, db => log::read_log(&db, after, Room::new(limit, weight_max)))
+    }
+
+    async fn read_lane(
+        &self,
+        conversation: ConversationId,
+        from: Sequence,
+        to: Sequence,
+        limit: usize,
+        weight_max: usize,
+    ) -> Result<LogPage, StoreError> {
+        let room = Room::new(limit, weight_max);
+        on!(self, db => log::read_lane(&db, conversation, &(from..=to), room))
+    }
+
+    async fn find_entries(&self, message: MessageId) -> Result<Vec<LogEntry>, StoreError> {
+        on!(self, db => log::find_entries(&db, message))
+    }
+
+    fn head(&self) -> watch::Receiver<Sequence> {
+        self.signals.head.subscribe()
+    }
+
+    async fn open_consumer(
+        &self,
+        consumer: &ConsumerId,
+        start: Start,
+    ) -> Result<ConsumerState, StoreError> {
+        if let ConsumerId::Source(_) = consumer {
+            on!(self, db => consumer::create_consumer(&db, consumer, start))?;
+        }
+        let state = within_transaction!(self, db => consumer::find_consumer(&db, consumer))?;
+        state.ok_or(StoreError::NotFound)
+    }
+
+    async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        within_transaction!(self, db => consumer::save_progress(&db, now, &progress))
+    }
+
+    async fn list_conversations(
+        &self,
+        cursor: Option<ConversationCursor>,
+        limit: usize,
+    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
+        on!(self, db => conversation::list_conversations(&db, cursor, limit))
+    }
+
+    async fn find_conversation(
+        &self,
+        id: ConversationId,
+    ) -> Result<Option<Conversation>, StoreError> {
+        on!(self, db => conversation::find_conversation(&db, id))
+    }
+
+    async fn list_messages(
+        &self,
+        conversation: ConversationId,
+        cursor: Option<MessageCursor>,
+        limit: usize,
+    ) -> Result<Option<MessagePage>, StoreError> {
+        on!(self, db => conversation::list_messages(&db, conversation, cursor, limit))
+    }
+
+    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
+        let now = self.clock.now();
+        let connected = on!(self, db => channel::connect_channel(&db, now, &channel))?;
+        self.log_changed().await?;
+        Ok(connected)
+    }
+
+    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError> {
+        let now = self.clock.now();
+        let disconnected = on!(self, db => channel::disconnect_channel(&db, now, id))?;
+        self.log_changed().await?;
+        Ok(disconnected)
+    }
+
+    async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError> {
+        on!(self, db => channel::find_channel(&db, id))
+    }
+
+    async fn list_channels(&self, limit: usize) -> Result<Vec<Channel>, StoreError> {
+        on!(self, db => channel::list_channels(&db, limit))
+    }
+
+    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError> {
+        change!(self, db => webhook::subscribe(&db, &webhook))
+    }
+
+    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        change!(self, db => webhook::unsubscribe(&db, id))
+    }
+
+    async fn end_subscription(
+        &self,
+        id: WebhookId,
+        generation: u64,
+        because: String,
+    ) -> Result<(), StoreError> {
+        change!(self, db => webhook::end(&db, id, Some(generation), Some(&because)))
+    }
+
+    async fn rotate_secret(
+        &self,
+        id: WebhookId,
+        fresh: Uuid,
+        overlap_until: Timestamp,
+    ) -> Result<Option<Webhook>, StoreError> {
+        change!(self, db => webhook::rotate_secret(&db, id, fresh, overlap_until))
+    }
+
+    async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        on!(self, db => webhook::find_webhook(&db, id))
+    }
+
+    async fn list_webhooks(&self, limit: usize) -> Result<Vec<(Webhook, u64)>, StoreError> {
+        on!(self, db => webhook::list_webhooks(&db, limit))
+    }
+
+    async fn list_set_aside(
+        &self,
+        webhook: WebhookId,
+        before: Option<Sequence>,
+        limit: usize,
+    ) -> Result<Page<SetAsideEntry, Sequence>, StoreError> {
+        on!(self, db => set_aside::list_set_aside(&db, webhook, before, limit))
+    }
+
+    async fn count_replay(
+        &self,
+        webhook: WebhookId,
+        range: ReplayRange,
+        wanted: Wanted,
+    ) -> Result<u64, StoreError> {
+        on!(self, db => replay::count_replay(&db, webhook, &range, &wanted))
+    }
+
+    async fn start_replay(
+        &self,
+        id: ReplayId,
+        webhook: WebhookId,
+        range: ReplayRange,
+    ) -> Result<Option<Replay>, StoreError> {
+        let now = self.clock.now();
+        change!(self, db => replay::start_replay(&db, now, id, webhook, &range))
+    }
+
+    async fn list_replays(&self, limit: usize) -> Result<Vec<Replay>, StoreError> {
+        on!(self, db => replay::list_replays(&db, limit))
+    }
+
+    async fn set_aside_by(
+        &self,
+        webhook: WebhookId,
+        at: Timestamp,
+    ) -> Result<Vec<Sequence>, StoreError> {
+        on!(self, db => set_aside::set_aside_by(&db, webhook, at))
+    }
+
+    async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError> {
+        change!(self, db => replay::end_replay(&db, id))
+    }
+
+    fn webhooks_changed(&self) -> watch::Receiver<u64> {
+        self.signals.webhooks_changed.subscribe()
+    }
+
+    fn record_attempt(&self, record: AttemptRecord) {
+        self.attempts.record(record);
+    }
+
+    async fn list_attempts(&self, query: AttemptQuery) -> Result<AttemptPage, StoreError> {
+        self.attempts.flush().await?;
+        on!(self, db => attempts::list(&db, &query))
+    }
+
+    fn attempts_dropped(&self) -> u64 {
+        self.attempts.dropped()
+    }
+
+    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError> {
+        on!(self, db => token::put_token(&db, &token, hash))
+    }
+
+    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
+        on!(self, db => token::find_token(&db, hash))
+    }
+
+    async fn has_tokens(&self) -> Result<bool, StoreError> {
+        on!(self, db => token::has_tokens(&db))
+    }
+
+    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        on!(self, db => token::secret(&db, name, fresh))
+    }
+
+    async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
+        let now = self.clock.now();
+        let mut swept = within_transaction!(self, db => sweep::sweep(&db, now, retention))?;
+        if swept.log_entries > 0 {
+            // Somebody may read there: then the next sweep does it.
+            let dropped = within_transaction!(self, db => sweep::drop_partitions(&db));
+            if let Err(error) = dropped {
+                tracing::debug!(error = %error, "swept parts of the log are still there");
+            }
+        }
+        if let Some(kept) = retention.attempts {
+            self.attempts.flush().await?;
+            let cutoff_ms = cutoff_ms(now, kept);
+            swept.attempt_segments =
+                within_transaction!(self, db => attempts::drop_before(&db, cutoff_ms))?;
+        }
+        Ok(swept)
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        on!(self, db => async {
+            db.execute_typed("UPDATE written SET checks = checks + 1", &[]).await?;
+            Ok(())
+        })
+    }
+
+    async fn close(&self) {
+        self.listener.close().await;
+        self.writer.close().await;
+        self.attempts.close().await;
+        self.pool.close();
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}

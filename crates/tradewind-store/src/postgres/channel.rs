@@ -1,0 +1,105 @@
+//! Connected accounts. Changes append to the log and are functions of the schema.
+
+use tokio_postgres::{Client, Row};
+use tradewind_model::{Channel, ChannelId, Timestamp};
+
+use super::{
+    conversation::row_limit,
+    row::{id, params, read_text, source, text, text_or_none},
+};
+use crate::{Disconnected, StoreError};
+
+/// The columns that [`channel`] reads, of `channel h`.
+macro_rules! channel_columns {
+    () => {
+        "h.id, h.source, h.source_channel_id, h.name, h.image_url, h.token, h.connected"
+    };
+}
+pub(super) use channel_columns;
+
+/// How many columns [`channel_columns`] names.
+pub(super) const CHANNEL_WIDTH: usize = 7;
+
+/// Reads a channel whose columns begin at `first`.
+pub(super) fn channel(row: &Row, first: usize) -> Result<Channel, StoreError> {
+    Ok(Channel {
+        id: id(row, first)?,
+        source: source(row, first + 1)?,
+        source_channel_id: read_text(row, first + 2)?,
+        name: text_or_none(row, first + 3)?,
+        image_url: text_or_none(row, first + 4)?,
+        token: text_or_none(row, first + 5)?,
+        connected: row.try_get(first + 6)?,
+    })
+}
+
+pub(super) async fn connect_channel(
+    db: &Client,
+    now: Timestamp,
+    new: &Channel,
+) -> Result<Channel, StoreError> {
+    let optional = |value: &Option<String>| value.as_deref().map(text);
+    db.query_typed(
+        "SELECT connect_channel($1, $2, $3, $4, $5, $6, $7)",
+        params![
+            now.as_millisecond() => INT8,
+            new.id.uuid() => UUID,
+            new.source.name() => TEXT,
+            text(&new.source_channel_id) => TEXT,
+            optional(&new.name) => TEXT,
+            optional(&new.image_url) => TEXT,
+            optional(&new.token) => TEXT,
+        ],
+    )
+    .await?;
+    find_channel(db, new.id).await?.ok_or(StoreError::NotFound)
+}
+
+pub(super) async fn disconnect_channel(
+    db: &Client,
+    now: Timestamp,
+    id: ChannelId,
+) -> Result<Disconnected, StoreError> {
+    let row = db
+        .query_typed_one(
+            "SELECT disconnect_channel($1, $2)",
+            params![now.as_millisecond() => INT8, id.uuid() => UUID],
+        )
+        .await?;
+    Ok(match row.try_get::<_, i16>(0)? {
+        0 => Disconnected::Done,
+        1 => Disconnected::Already,
+        _ => Disconnected::NotFound,
+    })
+}
+
+pub(super) async fn find_channel(
+    db: &Client,
+    id: ChannelId,
+) -> Result<Option<Channel>, StoreError> {
+    let row = db
+        .query_typed_opt(
+            concat!(
+                "SELECT ",
+                channel_columns!(),
+                " FROM channel h WHERE h.id = $1"
+            ),
+            params![id.uuid() => UUID],
+        )
+        .await?;
+    row.map(|row| channel(&row, 0)).transpose()
+}
+
+pub(super) async fn list_channels(db: &Client, limit: usize) -> Result<Vec<Channel>, StoreError> {
+    let rows = db
+        .query_typed(
+            concat!(
+                "SELECT ",
+                channel_columns!(),
+                " FROM channel h WHERE h.connected ORDER BY h.row LIMIT $1"
+            ),
+            params![row_limit(limit) => INT8],
+        )
+        .await?;
+    rows.iter().map(|row| channel(row, 0)).collect()
+}
