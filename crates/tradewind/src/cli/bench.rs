@@ -47,6 +47,9 @@ pub(crate) struct BenchOptions {
     /// Measure another build of Tradewind
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
+    /// Count the instructions of this build too, and show both [scenario instructions]
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Exit with 1 when a budget is not met
     #[arg(long)]
     strict: bool,
@@ -93,6 +96,7 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
             Some(program) => program.clone(),
             None => std::env::current_exe()?,
         },
+        before: options.before.clone(),
     };
     // Dropping it ends the processes.
     let outcome = tokio::select! {

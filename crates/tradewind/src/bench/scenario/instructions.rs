@@ -4,23 +4,27 @@
 //! compare between two builds. Work of the kernel is not in it. Valgrind knows no instructions for
 //! SHA-256, so signatures count about four times as much as they cost.
 
+mod callgrind;
+
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, iter,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::bench::{
     Bench, CONVERSATIONS, Report,
-    figure::float,
+    figure::{float, shown},
     load::Pace,
     note,
+    plot::{Bar, Plot},
     world::{Subject, Work, World},
 };
 
@@ -31,13 +35,101 @@ const MESSAGES: u64 = 4_000;
 const SPAN_MAX: Duration = Duration::from_mins(5);
 /// Fewer at once than for a rate: valgrind runs one thread at a time anyway.
 const CONNECTIONS: usize = 16;
+/// Parts that are drawn, the largest first.
+const PLOTTED: usize = 7;
 
 pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
+    note("a server on valgrind is slow: this takes a minute or two");
+    let now = count(bench, &bench.program).await?;
+    let before = match &bench.before {
+        Some(program) => Some(count(bench, program).await?),
+        None => None,
+    };
+    let mut series = vec!["now"];
+    let mut counted = vec![&now];
+    if let Some(before) = &before {
+        series.insert(0, "before");
+        counted.insert(0, before);
+    }
+    let mut parts: Vec<&str> = now.parts.keys().map(String::as_str).collect();
+    parts.sort_by(|a, b| now.part(b).total_cmp(&now.part(a)));
+    let row = |name: &str, figure: &dyn Fn(&Counted) -> f64| {
+        let figures = counted.iter().map(|counted| shown(figure(counted)));
+        iter::once(name.to_owned()).chain(figures).collect()
+    };
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    if series.len() > 1 {
+        rows.push(
+            iter::once("")
+                .chain(series.iter().copied())
+                .map(str::to_owned)
+                .collect(),
+        );
+    }
+    rows.push(row("instructions a message", &|counted| counted.each));
+    for part in &parts {
+        rows.push(row(&format!("  {part}"), &|counted| counted.part(part)));
+    }
+    let groups = parts.iter().take(PLOTTED).map(|part| {
+        let bar = |height| Bar {
+            lowest: height,
+            height,
+            highest: height,
+        };
+        let bars = counted.iter().map(|counted| bar(counted.part(part)));
+        ((*part).to_owned(), bars.collect())
+    });
+    let plots = vec![Plot {
+        name: "instructions",
+        title: "Instructions a message, by part",
+        logarithmic: false,
+        series,
+        groups: groups.collect(),
+    }];
+    Ok(Report {
+        figures: figures(&now, before.as_ref()),
+        budgets: Vec::new(),
+        rows,
+        foot: format!(
+            "Of the program, kernel apart, over {} messages.",
+            now.messages
+        ),
+        plots,
+    })
+}
+
+fn figures(now: &Counted, before: Option<&Counted>) -> Map<String, Value> {
+    let mut figures = Map::from_iter([
+        ("per_message".to_owned(), json!(now.each)),
+        ("messages".to_owned(), json!(now.messages)),
+        ("parts".to_owned(), json!(now.parts)),
+    ]);
+    if let Some(before) = before {
+        let before = json!({ "per_message": before.each, "parts": before.parts });
+        figures.insert("before".to_owned(), before);
+    }
+    figures
+}
+
+/// What was counted of one program.
+struct Counted {
+    messages: u64,
+    /// Instructions a message, and of each part of the program.
+    each: f64,
+    parts: BTreeMap<String, f64>,
+}
+
+impl Counted {
+    fn part(&self, name: &str) -> f64 {
+        self.parts.get(name).copied().unwrap_or_default()
+    }
+}
+
+async fn count(bench: &Bench, program: &Path) -> anyhow::Result<Counted> {
     let directory = TempDir::new_in(&bench.directory)?;
     let counts = directory.path().join("counts");
-    let program = on_valgrind(&bench.program, directory.path(), &counts).await?;
+    let program = on_valgrind(program, directory.path(), &counts).await?;
     let mut world = World::start(Subject::Tradewind, &program, directory.path()).await?;
-    note("a server on valgrind is slow: this takes a minute or two");
     let work = |messages| Work {
         pace: Pace::Closed(CONNECTIONS),
         span: SPAN_MAX,
@@ -50,20 +142,18 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     control("--zero", pid).await?;
     let phase = world.run(work(bench.many(MESSAGES))).await?;
     control("--dump", pid).await?;
-    let counted = total(&counts.with_extension("1"))?;
-    let each = float(counted) / float(phase.accepted);
-    Ok(Report {
-        figures: Map::from_iter([
-            ("per_message".to_owned(), json!(each)),
-            ("messages".to_owned(), json!(phase.accepted)),
-        ]),
-        budgets: Vec::new(),
-        rows: super::rows(&[("instructions a message", each)]),
-        foot: format!(
-            "Of the program, kernel apart, over {} messages.",
-            phase.accepted
-        ),
-        plots: Vec::new(),
+    let counts = counts.with_extension("1");
+    let counts = fs::read_to_string(&counts)
+        .with_context(|| format!("valgrind wrote no {}", counts.display()))?;
+    let of_each = |counted: u64| float(counted) / float(phase.accepted);
+    let parts = callgrind::parts(&counts);
+    Ok(Counted {
+        messages: phase.accepted,
+        each: of_each(callgrind::total(&counts)?),
+        parts: parts
+            .into_iter()
+            .map(|(part, counted)| (part.to_owned(), of_each(counted)))
+            .collect(),
     })
 }
 
@@ -91,13 +181,4 @@ async fn control(order: &str, pid: u32) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "callgrind_control {order}: {said}");
     Ok(())
-}
-
-/// The sum of a file of callgrind.
-fn total(counts: &Path) -> anyhow::Result<u64> {
-    let text = fs::read_to_string(counts)
-        .with_context(|| format!("valgrind wrote no {}", counts.display()))?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals:"));
-    let total = total.context("valgrind counted nothing")?;
-    Ok(total.trim().parse()?)
 }
