@@ -425,7 +425,8 @@ async fn a_checkpoint_that_fails_is_told_and_made_good() {
     let length = || fs::metadata(&database).unwrap().len();
     let small = length();
     bench.break_disk(&format!("write tradewind.db fail {NO_SPACE}"));
-    bench.write_much(300).await;
+    // More than 48 MiB.
+    bench.write_much(1_000).await;
     assert_eq!(bench.logged("cannot be brought into the database"), 1);
     assert!(length() - small < 4 << 20, "{} bytes", length());
     assert_eq!(bench.health().await, StatusCode::OK);
@@ -439,7 +440,7 @@ async fn a_checkpoint_that_fails_is_told_and_made_good() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bench.accepted = bench.stored().await;
-    assert_eq!(bench.accepted.len(), 301 + writes);
+    assert_eq!(bench.accepted.len(), 1_001 + writes);
     bench.until_arrived().await;
 }
 
