@@ -12,10 +12,13 @@
 
 mod attempt;
 mod coded;
+mod columns;
 pub mod crash;
+mod migrations;
 mod open;
 mod page;
 mod postgres;
+mod range;
 mod sqlite;
 mod types;
 

@@ -6,6 +6,9 @@ use rusqlite::ErrorCode;
 
 use crate::StoreError;
 
+/// The file that holds an embedded store.
+pub(crate) const DATABASE: &str = "tradewind.db";
+
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot create the directory {path} or write to it", path = .path.display())]
@@ -30,7 +33,7 @@ pub enum OpenError {
          program's): start a released version"
     )]
     ChangedMigration { number: u64 },
-    #[error("the file tradewind.db is damaged or not a database: restore a backup")]
+    #[error("the file {DATABASE} is damaged or not a database: restore a backup")]
     NotADatabase(#[source] rusqlite::Error),
     #[error("the database cannot be opened")]
     Sqlite(#[source] rusqlite::Error),

@@ -7,18 +7,8 @@ use super::{
     conversation::row_limit,
     row::{id, params, read_text, source, text, text_or_none},
 };
+use crate::columns::channel_columns;
 use crate::{Disconnected, StoreError};
-
-/// The columns that [`channel`] reads, of `channel h`.
-macro_rules! channel_columns {
-    () => {
-        "h.id, h.source, h.source_channel_id, h.name, h.image_url, h.token, h.connected"
-    };
-}
-pub(super) use channel_columns;
-
-/// How many columns [`channel_columns`] names.
-pub(super) const CHANNEL_WIDTH: usize = 7;
 
 /// Reads a channel whose columns begin at `first`.
 pub(super) fn channel(row: &Row, first: usize) -> Result<Channel, StoreError> {

@@ -4,26 +4,14 @@ use tokio_postgres::{Client, Row};
 use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
-    channel::{CHANNEL_WIDTH, channel, channel_columns},
-    row::{MESSAGE_WIDTH, message, message_columns, number, params, text_or_none, time},
+    channel::channel,
+    row::{message, number, params, text_or_none, time},
 };
+use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
 use crate::{
     ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
     page::{Positions, Window, integer, page_limit},
 };
-
-/// The columns that [`conversation`] reads.
-macro_rules! conversation_columns {
-    () => {
-        concat!(
-            message_columns!(),
-            ", ",
-            channel_columns!(),
-            ", c.created_at_ms, c.contact_first_name, c.contact_last_name, c.contact_avatar_url, \
-             c.unread_count, c.last_message_row"
-        )
-    };
-}
 
 macro_rules! conversation_joins {
     () => {

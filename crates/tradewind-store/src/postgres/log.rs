@@ -9,9 +9,9 @@ use tokio_postgres::{Client, Row};
 use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, Sequence, Subject};
 
 use super::row::{
-    MESSAGE_WIDTH, coded, id, message, number, params, read_text, sequence, source, text_or_none,
-    time,
+    coded, id, message, number, params, read_text, sequence, source, text_or_none, time,
 };
+use crate::columns::{MESSAGE_WIDTH, entry_columns, entry_joins};
 use crate::{
     LogPage, StoreError,
     page::{Room, integer},
@@ -30,43 +30,24 @@ pub(super) async fn head(db: &Client) -> Result<Sequence, StoreError> {
 
 /// The oldest entry that is still there, or the one that comes next.
 pub(super) async fn oldest(db: &Client) -> Result<Sequence, StoreError> {
+    Ok(ends(db).await?.0)
+}
+
+/// [`oldest`] and [`head`], by one question.
+pub(super) async fn ends(db: &Client) -> Result<(Sequence, Sequence), StoreError> {
     let row = db
-        .query_typed_one("SELECT sequence FROM swept", &[])
+        .query_typed_one("SELECT s.sequence, c.sequence FROM swept s, counter c", &[])
         .await?;
-    Ok(sequence(&row, 0)?.next())
+    Ok((sequence(&row, 0)?.next(), sequence(&row, 1)?))
 }
-
-/// The columns that [`entry`] reads, of `log l` and what [`entry_joins`] joins to it.
-macro_rules! entry_columns {
-    () => {
-        concat!(
-            $crate::postgres::row::message_columns!(),
-            ", l.sequence, l.position, l.kind, l.at_ms, c.created_at_ms, \
-             h.source_channel_id, h.name, h.image_url"
-        )
-    };
-}
-pub(super) use entry_columns;
-
-macro_rules! entry_joins {
-    () => {
-        "LEFT JOIN message m ON m.row = l.message_row
-         LEFT JOIN conversation c ON c.row = l.lane_row
-         JOIN channel h ON h.row = COALESCE(c.channel_row, -l.lane_row) "
-    };
-}
-pub(super) use entry_joins;
-
-/// How many columns [`entry_columns`] names: a query's own columns follow them.
-pub(super) const ENTRY_WIDTH: usize = MESSAGE_WIDTH + 8;
 
 pub(super) async fn read_log(
     db: &Client,
     after: Sequence,
     room: Room,
 ) -> Result<LogPage, StoreError> {
-    let head = head(db).await?;
-    let after = after.max(oldest(db).await?.previous());
+    let (oldest, head) = ends(db).await?;
+    let after = after.max(oldest.previous());
     let mut page = room.page();
     while page.last().unwrap_or(after) < head {
         let from = page.last().unwrap_or(after);
@@ -101,7 +82,7 @@ pub(super) async fn read_lane(
     range: &RangeInclusive<Sequence>,
     room: Room,
 ) -> Result<LogPage, StoreError> {
-    let head = head(db).await?;
+    let (oldest, head) = ends(db).await?;
     let end = head.min(*range.end());
     // Beyond the head nothing was looked at: entries may come there.
     let looked_to = end.max(range.start().previous());
@@ -109,7 +90,7 @@ pub(super) async fn read_lane(
     let Some(lane_row) = lane_row(db, lane).await? else {
         return Ok(page.up_to(looked_to));
     };
-    let start = range.start().previous().max(oldest(db).await?.previous());
+    let start = range.start().previous().max(oldest.previous());
     loop {
         let from = page.last().unwrap_or(start);
         let rows = db

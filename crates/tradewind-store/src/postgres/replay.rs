@@ -18,8 +18,9 @@ use super::{
     set_aside,
 };
 use crate::{
-    ConsumerId, HeldLane, Replay, ReplayRange, StoreError, Wanted,
+    ConsumerId, Replay, ReplayRange, StoreError, Wanted,
     page::{COUNTED, appended_from, integer},
+    range::{self, Lane, untried},
 };
 
 pub(super) async fn count_replay(
@@ -28,12 +29,7 @@ pub(super) async fn count_replay(
     range: &ReplayRange,
     wanted: &Wanted,
 ) -> Result<u64, StoreError> {
-    let counts = |entries: &[LogEntry]| {
-        let counted = entries
-            .iter()
-            .filter(|entry| range.contains(entry) && wanted.contains(entry));
-        u64::try_from(counted.count()).unwrap_or(u64::MAX)
-    };
+    let counts = |entries: &[LogEntry]| range::count(entries, range, wanted);
     let mut count = 0;
     if range.failed {
         let mut before = None;
@@ -95,15 +91,7 @@ pub(super) async fn start_replay(
         )
         .await?
         .try_get(0)?;
-    let lane = |(conversation_id, first)| HeldLane {
-        conversation_id,
-        first,
-        attempts: 0,
-        failing_since: now,
-        due_at: now,
-        error: String::new(),
-        status: None,
-    };
+    let lane = |(id, first)| untried(id, first, now);
     let lanes: Vec<_> = held.into_iter().flatten().map(lane).collect();
     consumer::hold(db, consumer_row, &lanes).await?;
     db.execute_typed(
@@ -128,14 +116,6 @@ pub(super) async fn start_replay(
     Ok((replays.into_iter().find(|replay| replay.id == new), true))
 }
 
-/// Where the log is read for a range.
-enum Lane {
-    All,
-    Of(ConversationId),
-    /// What it names is not there.
-    None,
-}
-
 async fn lane_of(db: &Client, range: &ReplayRange) -> Result<Lane, StoreError> {
     let mut of_message = None;
     if let Some(message) = range.message {
@@ -146,16 +126,9 @@ async fn lane_of(db: &Client, range: &ReplayRange) -> Result<Lane, StoreError> {
                 params![message.uuid() => UUID],
             )
             .await?;
-        match row {
-            Some(row) => of_message = Some(id(&row, 0)?),
-            None => return Ok(Lane::None),
-        }
+        of_message = row.map(|row| id(&row, 0)).transpose()?;
     }
-    Ok(match (of_message, range.conversation) {
-        (Some(lane), Some(asked)) if lane != asked => Lane::None,
-        (Some(lane), _) | (None, Some(lane)) => Lane::Of(lane),
-        (None, None) => Lane::All,
-    })
+    Ok(Lane::of(range, of_message))
 }
 
 /// The lanes that a replay begins with, each with its first entry; `None`: it reads the log.
@@ -167,11 +140,7 @@ async fn held_at_start(
     let lane = lane_of(db, range).await?;
     if range.failed {
         let lanes = failed_lanes(db, webhook).await?.into_iter();
-        let wanted = |(id, _): &(ConversationId, Sequence)| match lane {
-            Lane::All => true,
-            Lane::Of(lane) => *id == lane,
-            Lane::None => false,
-        };
+        let wanted = |(id, _): &(ConversationId, Sequence)| lane.has(*id);
         return Ok(Some(lanes.filter(wanted).collect()));
     }
     match lane {
@@ -211,12 +180,12 @@ async fn failed_lanes(
 /// The first entry that can be in a range, as far as its time tells: found by halving, as entries are
 /// in the order of their time.
 async fn start_of(db: &Client, range: &ReplayRange) -> Result<Sequence, StoreError> {
-    let mut low = log::oldest(db).await?;
+    let (mut low, head) = log::ends(db).await?;
     let Some(since) = range.since else {
         return Ok(low);
     };
     let since_ms = appended_from(since);
-    let mut high = log::head(db).await?.next();
+    let mut high = head.next();
     while low < high {
         let middle = Sequence(low.0 + (high.0 - low.0) / 2);
         let row = db

@@ -22,18 +22,6 @@ pub(super) fn param<T: ToSql + Sync>(value: &T) -> &(dyn ToSql + Sync) {
     value
 }
 
-/// The columns that [`message`] reads, of `message m`, `conversation c` and `channel h`.
-macro_rules! message_columns {
-    () => {
-        "m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id, \
-         m.content, m.state, m.sent_at_ms"
-    };
-}
-pub(super) use message_columns;
-
-/// How many columns [`message_columns`] names: a query's own columns follow them.
-pub(super) const MESSAGE_WIDTH: usize = 11;
-
 pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
     Ok(Message {
         id: id(row, 0)?,

@@ -5,9 +5,10 @@ use tradewind_model::{Sequence, Timestamp, WebhookId};
 
 use super::{
     conversation::row_limit,
-    log::{ENTRY_WIDTH, entry, entry_columns, entry_joins},
+    log::entry,
     row::{number, params, read_text, sequence, small, status, text, time},
 };
+use crate::columns::{ENTRY_WIDTH, entry_columns, entry_joins};
 use crate::{
     Page, Progress, SetAside, SetAsideEntry, StoreError,
     page::{READ_MAX, SEQUENCES_MAX, integer},

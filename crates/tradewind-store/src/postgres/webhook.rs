@@ -13,21 +13,11 @@ use super::{
     replay,
     row::{from_names, id, json, number, params, read_text, text, text_or_none, time_or_none},
 };
+use crate::columns::{WEBHOOK_WIDTH, webhook_columns};
 use crate::{
     ConsumerId, StoreError,
     page::{integer, json_text, names},
 };
-
-/// The columns that [`webhook`] reads, of `webhook w`.
-macro_rules! webhook_columns {
-    () => {
-        "w.id, w.url, w.headers, w.subscribed, w.api_secret, w.old_secret, w.old_secret_until_ms, \
-         w.name, w.events, w.senders, w.paused, w.ended_because"
-    };
-}
-
-/// How many columns [`webhook_columns`] names.
-const WEBHOOK_WIDTH: usize = 12;
 
 pub(super) async fn subscribe(db: &Client, new: &Webhook) -> Result<Changed<Webhook>, StoreError> {
     lock(db, new.id).await?;

@@ -12,9 +12,10 @@ use tradewind_model::{
 
 use super::{
     lane, log,
-    row::{get, message, message_columns},
+    row::{get, message},
     writer::Batch,
 };
+use crate::columns::{MESSAGE_WIDTH, message_columns};
 use crate::{
     Appended, Idempotency, NewMessage, Origin, Settlement, StoreError,
     coded::Coded as _,
@@ -182,7 +183,7 @@ fn earlier_by_key(
               WHERE i.scope = ?1 AND i.key = ?2"
         ))?
         .query_row((&idempotency.scope, &idempotency.key), |row| {
-            let hash: [u8; 32] = row.get(super::row::MESSAGE_WIDTH)?;
+            let hash: [u8; 32] = row.get(MESSAGE_WIDTH)?;
             Ok((message(row)?, hash))
         })
         .optional()?;

@@ -8,18 +8,8 @@ use super::{
     row::get,
     writer::Batch,
 };
+use crate::columns::channel_columns;
 use crate::{Disconnected, StoreError};
-
-/// The columns that [`channel`] reads, of `channel h`.
-macro_rules! channel_columns {
-    () => {
-        "h.id, h.source, h.source_channel_id, h.name, h.image_url, h.token, h.connected"
-    };
-}
-pub(super) use channel_columns;
-
-/// How many columns [`channel_columns`] names.
-pub(super) const CHANNEL_WIDTH: usize = 7;
 
 /// Reads a channel whose columns begin at `first`.
 pub(super) fn channel(row: &Row<'_>, first: usize) -> rusqlite::Result<Channel> {

@@ -7,27 +7,15 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
-    channel::{CHANNEL_WIDTH, channel, channel_columns},
+    channel::channel,
     lane,
-    row::{MESSAGE_WIDTH, get, message, message_columns},
+    row::{get, message},
 };
+use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
 use crate::{
     ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
     page::{Positions, Window, integer, page_limit},
 };
-
-/// The columns that [`conversation`] reads.
-macro_rules! conversation_columns {
-    () => {
-        concat!(
-            message_columns!(),
-            ", ",
-            channel_columns!(),
-            ", c.created_at_ms, c.contact_first_name, c.contact_last_name, c.contact_avatar_url, \
-             c.unread_count, c.last_message_row"
-        )
-    };
-}
 
 /// A conversation and its place in the list.
 type Placed = (u64, Conversation);

@@ -10,8 +10,9 @@ use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, S
 
 use super::{
     lane,
-    row::{MESSAGE_WIDTH, get, message, message_columns},
+    row::{get, message},
 };
+use crate::columns::{MESSAGE_WIDTH, entry_columns, entry_joins};
 use crate::{
     LogPage, StoreError,
     page::{Room, integer},
@@ -25,30 +26,6 @@ pub(super) fn head(db: &Connection) -> rusqlite::Result<Sequence> {
     )?
     .query_row([], |row| get(row, 0))
 }
-
-/// The columns that [`entry`] reads, of `log l` and what [`entry_joins`] joins to it.
-macro_rules! entry_columns {
-    () => {
-        concat!(
-            message_columns!(),
-            ", l.sequence, l.position, l.kind, l.at_ms, c.created_at_ms, \
-             h.source_channel_id, h.name, h.image_url"
-        )
-    };
-}
-pub(super) use entry_columns;
-
-macro_rules! entry_joins {
-    () => {
-        "LEFT JOIN message m ON m.row = l.message_row
-         LEFT JOIN conversation c ON c.row = l.lane_row
-         JOIN channel h ON h.row = COALESCE(c.channel_row, -l.lane_row) "
-    };
-}
-pub(super) use entry_joins;
-
-/// How many columns [`entry_columns`] names: a query's own columns follow them.
-pub(super) const ENTRY_WIDTH: usize = MESSAGE_WIDTH + 8;
 
 pub(super) fn read_log(
     db: &Connection,

@@ -1,15 +1,16 @@
 //! Brings the schema of a database up to this program's.
 //!
-//! Forward only: each migration runs once, in a transaction, and is recorded with the checksum of its
-//! text. A released migration is never edited; a database that knows more migrations than this
-//! program is left alone.
+//! Each migration is a transaction of its own. Which are needed says [`pending`].
 
 use rusqlite::{Connection, TransactionBehavior};
-use sha2::{Digest as _, Sha256};
 use tradewind_model::Timestamp;
 
 use super::row;
-use crate::{OpenError, page::integer};
+use crate::{
+    OpenError,
+    migrations::{Migration, pending},
+    page::integer,
+};
 
 /// The migrations, in order. The first has number 1.
 const MIGRATIONS: &[&str] = &[
@@ -22,7 +23,11 @@ pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     run(connection, MIGRATIONS, now)
 }
 
-fn run(connection: &mut Connection, migrations: &[&str], now: Timestamp) -> Result<(), OpenError> {
+fn run(
+    connection: &mut Connection,
+    migrations: &[&'static str],
+    now: Timestamp,
+) -> Result<(), OpenError> {
     connection.execute_batch(
         "-- migrate
          CREATE TABLE IF NOT EXISTS migration (
@@ -31,24 +36,13 @@ fn run(connection: &mut Connection, migrations: &[&str], now: Timestamp) -> Resu
              applied_at_ms INTEGER NOT NULL
          ) STRICT",
     )?;
-    let applied = applied(connection)?;
-    let known = migrations.len();
-    if applied.len() > known {
-        let found = applied.len();
-        return Err(OpenError::NewerSchema { found, known });
-    }
-    for (number, sql) in (1_u64..).zip(migrations) {
-        let checksum: [u8; 32] = Sha256::digest(sql).into();
-        match applied.iter().find(|(known, _)| *known == number) {
-            Some((_, recorded)) if *recorded == checksum => {}
-            Some(_) => return Err(OpenError::ChangedMigration { number }),
-            None => apply(connection, number, sql, checksum, now)?,
-        }
+    for migration in pending(migrations, &applied(connection)?)? {
+        apply(connection, &migration, now)?;
     }
     Ok(())
 }
 
-fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u64, [u8; 32])>> {
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
     connection
         .prepare("SELECT number, checksum FROM migration ORDER BY number")?
         .query_map([], |row| Ok((row::get(row, 0)?, row.get(1)?)))?
@@ -57,17 +51,19 @@ fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u64, [u8; 32])>> {
 
 fn apply(
     connection: &mut Connection,
-    number: u64,
-    sql: &str,
-    checksum: [u8; 32],
+    migration: &Migration,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute_batch(sql)?;
+    tx.execute_batch(migration.sql)?;
     tx.execute(
         "-- apply
          INSERT INTO migration (number, checksum, applied_at_ms) VALUES (?1, ?2, ?3)",
-        (integer(number), checksum, now.as_millisecond()),
+        (
+            integer(migration.number),
+            migration.checksum,
+            now.as_millisecond(),
+        ),
     )?;
     tx.commit()
 }
@@ -82,7 +78,7 @@ mod tests {
     const FIRST: &str = "CREATE TABLE a (x INTEGER) STRICT";
     const SECOND: &str = "CREATE TABLE b (x INTEGER) STRICT";
 
-    fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), String> {
+    fn migrate(connection: &mut Connection, migrations: &[&'static str]) -> Result<(), String> {
         run(connection, migrations, Timestamp::UNIX_EPOCH).map_err(|error| error.to_string())
     }
 

@@ -12,9 +12,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::OpenError;
+use crate::{OpenError, open::DATABASE};
 
-pub(crate) const DATABASE: &str = "tradewind.db";
 const LOCK: &str = "lock";
 
 /// How long a statement waits for another program that has the database open, such as a backup.

@@ -5,7 +5,7 @@
 //! log between is not read at all.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{ConversationId, ReplayId, Sequence, Timestamp, WebhookId};
+use tradewind_model::{ConversationId, LogEntry, ReplayId, Sequence, Timestamp, WebhookId};
 
 use super::{
     consumer, lane,
@@ -14,8 +14,9 @@ use super::{
     writer::Batch,
 };
 use crate::{
-    ConsumerId, HeldLane, Replay, ReplayRange, StoreError, Wanted,
+    ConsumerId, Replay, ReplayRange, StoreError, Wanted,
     page::{COUNTED, appended_from, integer},
+    range::{self, Lane, untried},
 };
 
 pub(super) fn count_replay(
@@ -24,12 +25,7 @@ pub(super) fn count_replay(
     range: &ReplayRange,
     wanted: &Wanted,
 ) -> Result<u64, StoreError> {
-    let counts = |entries: &[tradewind_model::LogEntry]| {
-        let counted = entries
-            .iter()
-            .filter(|entry| range.contains(entry) && wanted.contains(entry));
-        u64::try_from(counted.count()).unwrap_or(u64::MAX)
-    };
+    let counts = |entries: &[LogEntry]| range::count(entries, range, wanted);
     let mut count = 0;
     if range.failed {
         let mut before = None;
@@ -90,16 +86,7 @@ pub(super) fn start_replay(
         )?
         .insert((ConsumerId::Replay(id).to_string(), integer(cursor.0)))?;
     for (lane, first) in held.into_iter().flatten() {
-        let row = HeldLane {
-            conversation_id: lane,
-            first,
-            attempts: 0,
-            failing_since: now,
-            due_at: now,
-            error: String::new(),
-            status: None,
-        };
-        consumer::hold(batch, consumer_row, &row)?;
+        consumer::hold(batch, consumer_row, &untried(lane, first, now))?;
     }
     batch
         .prepare_cached(
@@ -126,37 +113,19 @@ pub(super) fn start_replay(
         .find(|replay| replay.id == id))
 }
 
-/// Where the log is read for a range.
-enum Lane {
-    All,
-    Of(ConversationId),
-    /// What it names is not there.
-    None,
-}
-
 fn lane_of(db: &Connection, range: &ReplayRange) -> Result<Lane, StoreError> {
     let of_message = match range.message {
         None => None,
-        Some(message) => {
-            let lane = db
-                .prepare_cached(
-                    "-- lane_of
-                     SELECT c.id FROM message m JOIN conversation c ON c.row = m.conversation_row
-                     WHERE m.id = ?1",
-                )?
-                .query_row([message.uuid()], |row| get(row, 0))
-                .optional()?;
-            match lane {
-                Some(lane) => Some(lane),
-                None => return Ok(Lane::None),
-            }
-        }
+        Some(message) => db
+            .prepare_cached(
+                "-- lane_of
+                 SELECT c.id FROM message m JOIN conversation c ON c.row = m.conversation_row
+                 WHERE m.id = ?1",
+            )?
+            .query_row([message.uuid()], |row| get(row, 0))
+            .optional()?,
     };
-    Ok(match (of_message, range.conversation) {
-        (Some(lane), Some(asked)) if lane != asked => Lane::None,
-        (Some(lane), _) | (None, Some(lane)) => Lane::Of(lane),
-        (None, None) => Lane::All,
-    })
+    Ok(Lane::of(range, of_message))
 }
 
 /// The lanes that a replay begins with, each with its first entry; `None`: it reads the log.
@@ -168,11 +137,7 @@ fn held_at_start(
     let lane = lane_of(db, range)?;
     if range.failed {
         let lanes = failed_lanes(db, webhook)?.into_iter();
-        let wanted = |(id, _): &(ConversationId, Sequence)| match lane {
-            Lane::All => true,
-            Lane::Of(lane) => *id == lane,
-            Lane::None => false,
-        };
+        let wanted = |(id, _): &(ConversationId, Sequence)| lane.has(*id);
         return Ok(Some(lanes.filter(wanted).collect()));
     }
     match lane {

@@ -14,18 +14,6 @@ use uuid::Uuid;
 use super::fault::Fault;
 use crate::{StoreError, coded::Coded};
 
-/// The columns that [`message`] reads, of `message m`, `conversation c` and `channel h`.
-macro_rules! message_columns {
-    () => {
-        "m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id, \
-         m.content, m.state, m.sent_at_ms"
-    };
-}
-pub(super) use message_columns;
-
-/// How many columns [`message_columns`] names: a query's own columns follow them.
-pub(super) const MESSAGE_WIDTH: usize = 11;
-
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: get(row, 0)?,

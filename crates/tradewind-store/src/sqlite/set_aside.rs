@@ -4,9 +4,10 @@ use rusqlite::Connection;
 use tradewind_model::{Sequence, Timestamp, WebhookId};
 
 use super::{
-    log::{ENTRY_WIDTH, entry, entry_columns, entry_joins, lane_row},
-    row::{get, message_columns},
+    log::{entry, lane_row},
+    row::get,
 };
+use crate::columns::{ENTRY_WIDTH, entry_columns, entry_joins};
 use crate::{
     Page, Progress, SetAside, SetAsideEntry, StoreError,
     page::{READ_MAX, SEQUENCES_MAX, integer},

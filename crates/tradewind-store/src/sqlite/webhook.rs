@@ -11,21 +11,11 @@ use super::{
     row::{Json, find, from_names, get},
     writer::Batch,
 };
+use crate::columns::{WEBHOOK_WIDTH, webhook_columns};
 use crate::{
     ConsumerId, StoreError,
     page::{integer, json_text, names},
 };
-
-/// The columns that [`webhook`] reads, of `webhook w`.
-macro_rules! webhook_columns {
-    () => {
-        "w.id, w.url, w.headers, w.subscribed, w.api_secret, w.old_secret, w.old_secret_until_ms, \
-         w.name, w.events, w.senders, w.paused, w.ended_because"
-    };
-}
-
-/// How many columns [`webhook_columns`] names.
-const WEBHOOK_WIDTH: usize = 12;
 
 pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, StoreError> {
     let present = find_webhook(batch, new.id)?;

@@ -3,14 +3,13 @@
 use tokio_postgres::{Client, Row};
 use tradewind_model::{DeliveryState, Message, MessageId, Sequence, Timestamp};
 
+use crate::columns::message_columns;
 use crate::{
     Appended, NewMessage, Origin, Settlement, StoreError, crash,
     page::{json_text, whole_milliseconds},
     postgres::{
         log,
-        row::{
-            code, id, message, message_columns, number, params, read_text, sequence, source, text,
-        },
+        row::{code, id, message, number, params, read_text, sequence, source, text},
     },
 };
 
