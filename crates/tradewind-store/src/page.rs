@@ -1,9 +1,12 @@
 //! What both backends cut, bound and write alike.
 
 use jiff::SignedDuration;
-use tradewind_model::{LogEntry, Sequence, Timestamp};
+use tradewind_model::{ChannelId, DeliveryState, LogEntry, Message, Sequence, Source, Timestamp};
 
-use crate::{ConversationCursor, LogPage, MessageCursor, MessagePage, Page, StoreError};
+use crate::{
+    ConversationCursor, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page,
+    SetAsideEntry, StoreError,
+};
 
 /// Entries one read returns at most, whatever the caller asks for.
 pub(crate) const READ_MAX: usize = 10_000;
@@ -154,12 +157,7 @@ impl Positions {
         (from.clamp(self.first, end), to.clamp(self.first, end))
     }
 
-    pub(crate) fn page(
-        &self,
-        items: Vec<tradewind_model::Message>,
-        from: u64,
-        to: u64,
-    ) -> MessagePage {
+    pub(crate) fn page(&self, items: Vec<Message>, from: u64, to: u64) -> MessagePage {
         let end = self.end();
         Page {
             items,
@@ -168,6 +166,28 @@ impl Positions {
             total: end - self.first,
         }
     }
+}
+
+/// A page of what was fetched, which is one more than `limit` if there is more.
+pub(crate) fn set_aside_page(
+    mut fetched: Vec<SetAsideEntry>,
+    limit: usize,
+    total: u64,
+) -> Page<SetAsideEntry, Sequence> {
+    let more = fetched.len() > limit;
+    fetched.truncate(limit);
+    let next = fetched.last().map(|last| last.record.sequence);
+    Page {
+        next: next.filter(|_| more),
+        previous: None,
+        items: fetched,
+        total,
+    }
+}
+
+/// A limit as SQL takes it.
+pub(crate) fn row_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn page_limit(limit: usize) -> usize {
@@ -210,4 +230,31 @@ pub(crate) fn names<T: Copy>(
 /// A time as it will be read back.
 pub(crate) fn whole_milliseconds(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// Where a new message comes to stand.
+pub(crate) struct Place {
+    pub(crate) channel_id: ChannelId,
+    pub(crate) source: Source,
+    pub(crate) contact_source_id: String,
+    pub(crate) position: u64,
+}
+
+/// A new message as it will be read back.
+pub(crate) fn stored(new: &NewMessage, place: Place) -> Message {
+    Message {
+        id: new.id,
+        conversation_id: new.conversation_id,
+        channel_id: place.channel_id,
+        source: place.source,
+        contact_source_id: place.contact_source_id,
+        position: place.position,
+        sender: new.sender.clone(),
+        content: new.content.clone(),
+        state: match new.origin {
+            Origin::Source { .. } => DeliveryState::Delivered,
+            Origin::Api => DeliveryState::Pending,
+        },
+        sent_at: whole_milliseconds(new.sent_at),
+    }
 }

@@ -41,10 +41,9 @@ use crate::{
     ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, OpenError,
     Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store,
     StoreError, Swept, TokenHash, Wanted,
-    page::{Room, cutoff_ms},
+    page::{Room, cutoff_ms, row_limit},
 };
 use attempts::Attempts;
-use conversation::row_limit;
 use fault::Faults;
 use open::Directory;
 use readers::Readers;

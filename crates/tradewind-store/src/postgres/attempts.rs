@@ -23,12 +23,12 @@ use tradewind_model::{Clock, Timestamp};
 
 use super::{
     connect::{Pool, within},
-    conversation::row_limit,
     row::{
         id, number, params, read_text, sequence, small, small_or_none, status, text, text_or_none,
         time,
     },
 };
+use crate::page::row_limit;
 use crate::{
     AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord, StoreError,
     attempt::{ATTEMPT_QUEUE_MAX, LISTED_MAX, shortened},

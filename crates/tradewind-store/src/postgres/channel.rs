@@ -3,11 +3,9 @@
 use tokio_postgres::{Client, Row};
 use tradewind_model::{Channel, ChannelId, Timestamp};
 
-use super::{
-    conversation::row_limit,
-    row::{id, params, read_text, source, text, text_or_none},
-};
+use super::row::{id, params, read_text, source, text, text_or_none};
 use crate::columns::channel_columns;
+use crate::page::row_limit;
 use crate::{Disconnected, StoreError};
 
 /// Reads a channel whose columns begin at `first`.

@@ -10,7 +10,7 @@ use super::{
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
 use crate::{
     ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
-    page::{Positions, Window, integer, page_limit},
+    page::{Positions, Window, integer, page_limit, row_limit},
 };
 
 macro_rules! conversation_joins {
@@ -166,9 +166,4 @@ fn conversation(row: &Row) -> Result<Placed, StoreError> {
         unread_count: number(row, own + 4)?,
     };
     Ok((number(row, own + 5)?, conversation))
-}
-
-/// A limit as SQL takes it.
-pub(super) fn row_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -11,12 +11,12 @@ use tradewind_model::{
 
 use super::{
     consumer,
-    conversation::row_limit,
     listen::Changed,
     log::{self, lane_row},
     row::{id, id_or_none, params, sequence, time, time_or_none},
     set_aside,
 };
+use crate::page::row_limit;
 use crate::{
     ConsumerId, Replay, ReplayRange, StoreError, Wanted,
     page::{COUNTED, appended_from, integer},

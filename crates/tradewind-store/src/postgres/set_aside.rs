@@ -4,14 +4,13 @@ use tokio_postgres::{Client, Row};
 use tradewind_model::{Sequence, Timestamp, WebhookId};
 
 use super::{
-    conversation::row_limit,
     log::entry,
     row::{number, params, read_text, sequence, small, status, text, time},
 };
 use crate::columns::{ENTRY_WIDTH, entry_columns, entry_joins};
 use crate::{
     Page, Progress, SetAside, SetAsideEntry, StoreError,
-    page::{READ_MAX, SEQUENCES_MAX, integer},
+    page::{READ_MAX, SEQUENCES_MAX, integer, row_limit, set_aside_page},
 };
 
 /// Writes and forgets what `progress` says. What a replay sets aside is its webhook's.
@@ -91,10 +90,7 @@ pub(super) async fn list_set_aside(
             params![webhook.uuid() => UUID, before => INT8, row_limit(limit + 1) => INT8],
         )
         .await?;
-    let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().map(|last| last.record.sequence);
+    let fetched = rows.iter().map(item).collect::<Result<_, _>>()?;
     let total = db
         .query_typed_one(
             "SELECT COUNT(*) FROM set_aside s JOIN webhook w ON w.consumer_row = s.consumer_row
@@ -102,12 +98,7 @@ pub(super) async fn list_set_aside(
             params![webhook.uuid() => UUID],
         )
         .await?;
-    Ok(Page {
-        next: next.filter(|_| more),
-        previous: None,
-        items,
-        total: number(&total, 0)?,
-    })
+    Ok(set_aside_page(fetched, limit, number(&total, 0)?))
 }
 
 fn item(row: &Row) -> Result<SetAsideEntry, StoreError> {

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::{
     consumer,
-    conversation::row_limit,
     listen::Changed,
     replay,
     row::{from_names, id, json, number, params, read_text, text, text_or_none, time_or_none},
 };
 use crate::columns::{WEBHOOK_WIDTH, webhook_columns};
+use crate::page::row_limit;
 use crate::{
     ConsumerId, StoreError,
     page::{integer, json_text, names},

@@ -19,7 +19,7 @@ use crate::columns::{MESSAGE_WIDTH, message_columns};
 use crate::{
     Appended, Idempotency, NewMessage, Origin, Settlement, StoreError,
     coded::Coded as _,
-    page::{integer, json_text, whole_milliseconds},
+    page::{Place, integer, json_text, stored, whole_milliseconds},
 };
 use target::{Target, advance, create_or_refuse, takes, target};
 
@@ -54,7 +54,13 @@ pub(super) fn append(
             },
         },
     };
-    let message = stored(new, &target);
+    let place = Place {
+        channel_id: target.channel_id,
+        source: target.source.clone(),
+        contact_source_id: target.contact_source_id.clone(),
+        position: target.message_count + 1,
+    };
+    let message = stored(new, place);
     if !write_message(batch, now, &message, &target, sequence)? {
         let message = earlier(batch, new.id)?.ok_or(StoreError::NotFound)?;
         return Ok(Appended::Repeated(message));
@@ -203,25 +209,6 @@ pub(super) fn next_sequence(batch: &Batch<'_>) -> rusqlite::Result<Sequence> {
         None => log::head(batch)?,
     };
     Ok(newest.next())
-}
-
-/// A new message as it will be read back.
-fn stored(new: &NewMessage, target: &Target) -> Message {
-    Message {
-        id: new.id,
-        conversation_id: new.conversation_id,
-        channel_id: target.channel_id,
-        source: target.source.clone(),
-        contact_source_id: target.contact_source_id.clone(),
-        position: target.message_count + 1,
-        sender: new.sender.clone(),
-        content: new.content.clone(),
-        state: match new.origin {
-            Origin::Source { .. } => DeliveryState::Delivered,
-            Origin::Api => DeliveryState::Pending,
-        },
-        sent_at: whole_milliseconds(new.sent_at),
-    }
 }
 
 /// Writes an entry that is not at hand as it will be read back.

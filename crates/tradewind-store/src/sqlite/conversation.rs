@@ -14,7 +14,7 @@ use super::{
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
 use crate::{
     ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
-    page::{Positions, Window, integer, page_limit},
+    page::{Positions, Window, integer, page_limit, row_limit},
 };
 
 /// A conversation and its place in the list.
@@ -180,9 +180,4 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<Placed> {
         unread_count: get(row, own + 4)?,
     };
     Ok((get(row, own + 5)?, conversation))
-}
-
-/// A limit as SQL takes it.
-pub(super) fn row_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

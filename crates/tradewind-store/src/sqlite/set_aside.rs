@@ -10,7 +10,7 @@ use super::{
 use crate::columns::{ENTRY_WIDTH, entry_columns, entry_joins};
 use crate::{
     Page, Progress, SetAside, SetAsideEntry, StoreError,
-    page::{READ_MAX, SEQUENCES_MAX, integer},
+    page::{READ_MAX, SEQUENCES_MAX, integer, row_limit, set_aside_page},
 };
 
 /// Writes and forgets what `progress` says. What a replay sets aside is its webhook's.
@@ -78,8 +78,7 @@ pub(super) fn list_set_aside(
         "WHERE w.id = ?1 AND s.sequence < ?2 ORDER BY s.sequence DESC LIMIT ?3"
     ))?;
     let before = before.map_or(i64::MAX, |before| integer(before.0));
-    let fetched = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let rows = statement.query_map((webhook.uuid(), before, fetched), |row| {
+    let rows = statement.query_map((webhook.uuid(), before, row_limit(limit + 1)), |row| {
         let entry = entry(row)?;
         Ok(SetAsideEntry {
             record: SetAside {
@@ -94,16 +93,8 @@ pub(super) fn list_set_aside(
             entry,
         })
     })?;
-    let mut items = rows.collect::<Result<Vec<_>, _>>()?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().map(|last| last.record.sequence);
-    Ok(Page {
-        next: next.filter(|_| more),
-        previous: None,
-        items,
-        total: count(db, webhook)?,
-    })
+    let fetched = rows.collect::<Result<_, _>>()?;
+    Ok(set_aside_page(fetched, limit, count(db, webhook)?))
 }
 
 fn count(db: &Connection, webhook: WebhookId) -> rusqlite::Result<u64> {

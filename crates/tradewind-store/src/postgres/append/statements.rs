@@ -6,7 +6,7 @@ use tradewind_model::{DeliveryState, Message, MessageId, Sequence, Timestamp};
 use crate::columns::message_columns;
 use crate::{
     Appended, NewMessage, Origin, Settlement, StoreError, crash,
-    page::{json_text, whole_milliseconds},
+    page::{Place, json_text, stored},
     postgres::{
         log,
         row::{code, id, message, number, params, read_text, sequence, source, text},
@@ -36,7 +36,13 @@ pub(super) async fn append(
         outcomes.push(match row.try_get::<_, i16>(0)? {
             0 => {
                 newest = Some(sequence(row, 1)?);
-                Appended::Stored(stored(new, row)?)
+                let place = Place {
+                    channel_id: id(row, 3)?,
+                    source: source(row, 4)?,
+                    contact_source_id: read_text(row, 5)?,
+                    position: number(row, 2)?,
+                };
+                Appended::Stored(stored(new, place))
             }
             1 => Appended::Repeated(repeated.next().ok_or(StoreError::NotFound)?),
             2 => Appended::KeyReused,
@@ -119,25 +125,6 @@ impl Arrays {
             .await?;
         Ok(rows)
     }
-}
-
-/// A new message as it will be read back.
-fn stored(new: &NewMessage, row: &Row) -> Result<Message, StoreError> {
-    Ok(Message {
-        id: new.id,
-        conversation_id: new.conversation_id,
-        channel_id: id(row, 3)?,
-        source: source(row, 4)?,
-        contact_source_id: read_text(row, 5)?,
-        position: number(row, 2)?,
-        sender: new.sender.clone(),
-        content: new.content.clone(),
-        state: match new.origin {
-            Origin::Source { .. } => DeliveryState::Delivered,
-            Origin::Api => DeliveryState::Pending,
-        },
-        sent_at: whole_milliseconds(new.sent_at),
-    })
 }
 
 /// Messages by their rows, each as often as it is named, in that order.
