@@ -4,11 +4,21 @@
 //! The store says which webhooks and replays there are; a change wakes this task, and it compares. A
 //! webhook that was unsubscribed and subscribed again has a new generation, and its old driver ends
 //! before the new one starts, so that two never serve the same lanes.
+//!
+//! The store also says which shards of lanes this node is to serve. When that changes, all drivers end
+//! and start anew with what is theirs then; and only then are other nodes told that they may have the
+//! rest.
 
 mod handle;
+mod hold;
 mod serve;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -18,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tradewind_model::{Webhook, WebhookId};
-use tradewind_store::{ConsumerId, ConsumerState, Start, StoreError};
+use tradewind_store::{ConsumerId, ConsumerState, Holding, StoreError};
 
 use crate::{
     attempt::Consumer,
@@ -45,6 +55,10 @@ pub struct Dispatcher {
     tail: Tail,
     transport: Transport,
     sources: Vec<Arc<dyn Consumer>>,
+    /// What is this node's to serve.
+    holding: Holding,
+    /// Replays that are done as far as they are this node's.
+    done: HashSet<ConsumerId>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     running: HashMap<ConsumerId, Running>,
     /// Where webhooks that are paused were sent to.
@@ -62,9 +76,7 @@ struct Left {
 
 /// A driver at work.
 struct Running {
-    /// Ends it in order, and at once.
-    stop: CancellationToken,
-    retired: CancellationToken,
+    end: End,
     task: JoinHandle<Exit>,
     /// What it serves, if that is a webhook.
     webhook: Option<Serving>,
@@ -99,6 +111,8 @@ impl Dispatcher {
             context,
             transport,
             sources,
+            holding: Holding::nothing(),
+            done: HashSet::new(),
             requests,
             running: HashMap::new(),
             paused: HashMap::new(),
@@ -114,13 +128,18 @@ impl Dispatcher {
     pub async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.child_token();
         let mut changed = self.context.store.webhooks_changed();
+        let mut holding = self.context.store.join();
+        let mut is_new = true;
         let mut asked: Vec<oneshot::Sender<()>> = Vec::new();
         // What a driver that has ended left to be done in the store.
         let mut left: Vec<Left> = Vec::new();
         let mut tail = self.follow_log();
-        self.start_replies().await;
         while !stop.is_cancelled() {
             changed.mark_unchanged();
+            if mem::take(&mut is_new) {
+                let now = holding.borrow_and_update().clone();
+                self.hold(now).await;
+            }
             let retry_at = match self.look(&mut left).await {
                 Ok(()) => {
                     for done in asked.drain(..) {
@@ -130,7 +149,7 @@ impl Dispatcher {
                     None
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the webhooks could not be read; they are asked for again");
+                    tracing::error!(%error, "deliveries could not be started; tried again");
                     Some(Instant::now() + STORE_PAUSE)
                 }
             };
@@ -139,10 +158,11 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(done) = self.requests.recv() => asked.push(done),
                 Ok(()) = changed.changed() => {}
+                Ok(()) = holding.changed() => is_new = true,
                 (id, exit) = ended(&mut self.running) => {
                     let subscription = self.forget(&id);
-                    match (exit, &id) {
-                        (Some(exit), ConsumerId::Webhook(_) | ConsumerId::Replay(_)) if exit != Exit::Ended => {
+                    match exit {
+                        Some(exit) if exit.is_expected_of(&id) => {
                             left.push(Left { id, exit, subscription });
                         }
                         _ => {
@@ -166,8 +186,19 @@ impl Dispatcher {
     async fn look(&mut self, left: &mut Vec<Left>) -> Result<(), StoreError> {
         while let Some(ended) = left.last() {
             self.finish(ended).await?;
-            left.pop();
+            if let Some(Left {
+                id,
+                exit: Exit::Done,
+                ..
+            }) = left.pop()
+            {
+                self.done.insert(id);
+            }
         }
+        if self.holds_nothing() {
+            return Ok(());
+        }
+        self.start_replies().await?;
         self.refresh().await
     }
 
@@ -199,34 +230,6 @@ impl Dispatcher {
         spawn(self.tail.clone().run(store, self.stop.clone()))
     }
 
-    async fn start_replies(&mut self) {
-        for consumer in std::mem::take(&mut self.sources) {
-            let Some(state) = self.open_replies(&consumer.id()).await else {
-                return;
-            };
-            let limits = Limits {
-                set_aside_after: None,
-                loop_max: 0,
-                ..self.context.limits
-            };
-            self.start(consumer, state, limits, (None, None));
-        }
-    }
-
-    /// Asks until the store answers; `None` once stopping.
-    async fn open_replies(&self, id: &ConsumerId) -> Option<ConsumerState> {
-        while !self.stop.is_cancelled() {
-            match self.context.store.open_consumer(id, Start::Beginning).await {
-                Ok(state) => return Some(state),
-                Err(error) => {
-                    tracing::error!(consumer = %id, %error, "replies cannot start; tried again");
-                }
-            }
-            tokio::time::sleep(STORE_PAUSE).await;
-        }
-        None
-    }
-
     fn start(
         &mut self,
         consumer: Arc<dyn Consumer>,
@@ -239,14 +242,15 @@ impl Dispatcher {
             limits,
             ..self.context.clone()
         };
-        let (driver, window) = Driver::new(context, &self.tail, consumer, state);
+        let lease = self.holding.lease.clone();
+        let (driver, window) = Driver::new(context, &self.tail, consumer, state, lease);
         let end = End {
             stop: self.stop.child_token(),
+            hurry: CancellationToken::new(),
             retired: CancellationToken::new(),
         };
         let running = Running {
-            stop: end.stop.clone(),
-            retired: end.retired.clone(),
+            end: end.clone(),
             task: spawn(driver.run(end)),
             webhook,
             subscription,
@@ -260,25 +264,31 @@ impl Dispatcher {
         self.windows.remove(id);
         self.paused.remove(id);
         if let Some(running) = self.running.remove(id) {
-            running.retired.cancel();
+            running.end.retired.cancel();
             wait_for(running.task).await;
         }
     }
 
     /// Ends drivers in order, so that nothing is sent twice when they go on. All at once: each may take
-    /// as long as its attempts.
-    async fn pause(&mut self, ids: Vec<ConsumerId>) {
-        let mut tasks = Vec::new();
+    /// as long as its attempts, or as `at_most` says.
+    async fn pause(&mut self, ids: Vec<ConsumerId>, at_most: Option<Duration>) {
+        let mut ending = Vec::new();
         for id in ids {
             self.windows.remove(&id);
             if let Some(running) = self.running.remove(&id) {
-                running.stop.cancel();
-                tasks.push(running.task);
+                running.end.stop.cancel();
+                ending.push((running.task, running.end.hurry));
                 let url = running.webhook.map(|serving| serving.webhook.url);
                 self.paused.extend(url.map(|url| (id, url)));
             }
         }
-        for task in tasks {
+        let hurry_at = at_most.map(|at_most| Instant::now() + at_most);
+        for (mut task, hurry) in ending {
+            if let Some(at) = hurry_at
+                && tokio::time::timeout_at(at, &mut task).await.is_err()
+            {
+                hurry.cancel();
+            }
             wait_for(task).await;
         }
     }

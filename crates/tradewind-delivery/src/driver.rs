@@ -16,11 +16,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tradewind_model::{Clock, ConversationId, Random, Timestamp};
-use tradewind_store::{ConsumerState, LogPage, Progress, Store, StoreError};
+use tradewind_store::{ConsumerState, Lease, LogPage, Progress, Store, StoreError};
 
 use crate::{
     attempt::{Attempt, Consumer, Observer},
     chain::chain,
+    due::Due,
     lanes::{Lanes, Limits},
     tail::{Follower, Stand, Tail},
     time::span,
@@ -63,6 +64,8 @@ enum Ended {
 pub struct End {
     /// In order: attempts in flight end and count, progress is saved.
     pub stop: CancellationToken,
+    /// While it ends in order: what is still in flight is given up.
+    pub hurry: CancellationToken,
     /// At once: nothing is sent any more, what is in flight is dropped, and nothing is saved.
     pub retired: CancellationToken,
 }
@@ -72,7 +75,8 @@ pub struct End {
 pub enum Exit {
     /// It was told to.
     Ended,
-    /// The consumer was restarted in a new generation, which is not this driver's to serve.
+    /// The consumer was restarted in a new generation, which is not this driver's to serve; or its shards
+    /// are no longer this node's.
     Stale,
     /// The consumer has all it wanted.
     Done,
@@ -103,6 +107,8 @@ pub struct Driver {
     context: Context,
     consumer: Arc<dyn Consumer>,
     generation: u64,
+    due: Due,
+    lease: Lease,
     lanes: Lanes,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
     follower: Follower,
@@ -130,9 +136,11 @@ impl Driver {
         tail: &Tail,
         consumer: Arc<dyn Consumer>,
         state: ConsumerState,
+        lease: Lease,
     ) -> (Self, Window) {
         let now = context.clock.now();
         let generation = state.generation;
+        let due = Due::new(&state);
         let lanes = Lanes::new(context.limits, state, now);
         let (view, seen) = watch::channel(View {
             status: lanes.status(),
@@ -146,6 +154,8 @@ impl Driver {
             context,
             consumer,
             generation,
+            due,
+            lease,
             under_way: FuturesUnordered::new(),
             follower,
             log_read: LogRead::Open,
@@ -169,11 +179,18 @@ impl Driver {
 
     /// Brings entries to the consumer until it is told to end.
     pub async fn run(mut self, end: End) -> Exit {
-        let End { stop, retired } = end;
+        let End {
+            stop,
+            hurry,
+            retired,
+        } = end;
         let work = async {
             while !stop.is_cancelled() && self.exit.is_none() {
                 self.start_work();
                 self.show();
+                if self.exit.is_some() {
+                    break;
+                }
                 if self.has_come_to_its_end() {
                     return Exit::Done;
                 }
@@ -190,7 +207,7 @@ impl Driver {
                 }
             }
             if self.exit.is_none() {
-                self.drain().await;
+                self.drain(&hurry).await;
             }
             self.exit.take().unwrap_or(Exit::Ended)
         };
@@ -244,7 +261,7 @@ impl Driver {
     }
 
     /// Lets attempts in flight end and saves what they came to.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, hurry: &CancellationToken) {
         let attempts = async {
             while self.lanes.in_flight() > 0 && self.exit.is_none() {
                 let Some(ended) = self.under_way.next().await else {
@@ -253,7 +270,11 @@ impl Driver {
                 self.take(ended);
             }
         };
-        if tokio::time::timeout(DRAIN_MAX, attempts).await.is_err() {
+        let attempts = hurry.run_until_cancelled(attempts);
+        if !matches!(
+            tokio::time::timeout(DRAIN_MAX, attempts).await,
+            Ok(Some(()))
+        ) {
             tracing::warn!(consumer = %self.consumer.id(), "attempts still in flight are given up; they are made again");
         }
         while self.saving {
@@ -287,6 +308,7 @@ impl Driver {
         Some(Progress {
             consumer: self.consumer.id(),
             generation: self.generation,
+            holder: self.due.share().holder,
             cursor: changes.cursor,
             backed_off_since: changes.backed_off_since,
             held: changes.held,

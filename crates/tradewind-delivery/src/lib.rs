@@ -14,6 +14,7 @@ pub mod attempt;
 pub mod chain;
 pub mod dispatcher;
 pub mod driver;
+mod due;
 pub mod event;
 pub mod guard;
 pub mod health;

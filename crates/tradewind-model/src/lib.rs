@@ -10,6 +10,7 @@ mod id;
 mod log;
 mod message;
 mod random;
+mod shard;
 mod source;
 mod time;
 mod token;
@@ -23,6 +24,7 @@ pub use id::{
 pub use log::{EntryKind, LogEntry, Sequence, Subject};
 pub use message::{Content, DeliveryState, Message, Sender, SenderType};
 pub use random::{OsRandom, Random, SeededRandom};
+pub use shard::{SHARDS, Shards, shard_of};
 pub use source::{Source, SourceNameError};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, WireTime};
 pub use token::{Scope, Token};

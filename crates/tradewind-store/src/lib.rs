@@ -19,6 +19,7 @@ mod open;
 mod page;
 mod postgres;
 mod range;
+mod share;
 mod sqlite;
 mod types;
 
@@ -26,13 +27,14 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
     Channel, ChannelId, Conversation, ConversationId, LogEntry, MessageId, ReplayId, Sequence,
-    Timestamp, Token, Webhook, WebhookId,
+    Shards, Timestamp, Token, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
 pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
 pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
+pub use share::{Holder, Holding, Lease, Share};
 pub use sqlite::SqliteStore;
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
@@ -89,9 +91,21 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     // --- consumers -----------------------------------------------------------------------------
 
-    /// Where a consumer stands, creating it at `start` if it is new. A webhook's consumer is made and
+    /// Takes part in the deliveries, and tells which shards of them are this node's, as that changes:
+    /// other nodes come, go and die. Where there is one node it has all, for ever.
+    ///
+    /// Shards that are no longer in a new holding are still kept from others until
+    /// [`Self::gave_up`] says that they are not delivered here any more. A holding is empty once it could
+    /// not be renewed in time; its [`Lease`] says so at that moment already.
+    fn join(&self) -> watch::Receiver<Holding>;
+
+    /// Nothing is delivered here any more but what `kept` says: others may have the rest.
+    fn gave_up(&self, kept: Shards);
+
+    /// Where the part of a consumer stands that is this node's, creating the consumer at `start` if it is
+    /// new. Whoever held one of its shards before can save nothing more. A webhook's consumer is made and
     /// moved by [`Self::subscribe`], a replay's by [`Self::start_replay`], and must exist:
-    /// [`StoreError::NotFound`] otherwise.
+    /// [`StoreError::NotFound`] otherwise. [`StoreError::Unavailable`] when the node holds nothing.
     async fn open_consumer(
         &self,
         consumer: &ConsumerId,
@@ -99,8 +113,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<ConsumerState, StoreError>;
 
     /// Moves a consumer's cursor, writes and releases held lanes, and sets entries aside, at once. `false`, and nothing is
-    /// written, when `progress.generation` is not the consumer's: it was restarted meanwhile.
-    /// The cursor never moves back.
+    /// written, when `progress.generation` is not the consumer's, as it was restarted meanwhile, or when
+    /// another node has opened one of the holder's shards. The cursor never moves back.
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError>;
 
     // --- conversations -------------------------------------------------------------------------
@@ -211,7 +225,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         at: Timestamp,
     ) -> Result<Vec<Sequence>, StoreError>;
 
-    /// Forgets a replay and its consumer.
+    /// Forgets a replay and its consumer, if it has come to its end in all shards: its cursors are there,
+    /// and no lane is held.
     async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError>;
 
     /// Counts changes of webhooks and replays: a hint for whoever runs their deliveries.

@@ -10,6 +10,7 @@ mod channel;
 mod connect;
 mod consumer;
 mod conversation;
+mod lease;
 mod listen;
 mod log;
 mod migrate;
@@ -26,20 +27,21 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
     Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
-    Sequence, Timestamp, Token, Webhook, WebhookId,
+    Sequence, Shards, Timestamp, Token, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, OpenError,
-    Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store,
-    StoreError, Swept, TokenHash, Wanted,
+    ConversationCursor, Disconnected, Holder, Holding, LogPage, MessageCursor, MessagePage,
+    NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry,
+    Settlement, Start, Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms},
 };
 use append::Writer;
 use attempts::Attempts;
 use connect::{Address, Pool, within};
+use lease::Leases;
 use listen::{Listener, Signals};
 
 pub use connect::PostgresSettings;
@@ -49,6 +51,7 @@ pub struct PostgresStore {
     pool: Pool,
     writer: Writer,
     attempts: Attempts,
+    leases: Leases,
     listener: Listener,
     signals: Signals,
     clock: Arc<dyn Clock>,
@@ -115,6 +118,7 @@ impl PostgresStore {
         Ok(Self {
             writer: Writer::start(pool.clone(), Arc::clone(&clock), signals.head.clone()),
             attempts: Attempts::start(pool.clone(), Arc::clone(&clock)),
+            leases: Leases::start(&address, signals.clone())?,
             listener: Listener::start(address, signals.clone()).await?,
             pool,
             signals,
@@ -169,6 +173,14 @@ impl Store for PostgresStore {
         self.signals.head.subscribe()
     }
 
+    fn join(&self) -> watch::Receiver<Holding> {
+        self.leases.join()
+    }
+
+    fn gave_up(&self, kept: Shards) {
+        self.leases.gave_up(kept);
+    }
+
     async fn open_consumer(
         &self,
         consumer: &ConsumerId,
@@ -177,8 +189,11 @@ impl Store for PostgresStore {
         if let ConsumerId::Source(_) = consumer {
             on!(self, db => consumer::create_consumer(&db, consumer, start))?;
         }
-        let state = within_transaction!(self, db => consumer::find_consumer(&db, consumer))?;
-        state.ok_or(StoreError::NotFound)
+        let holder = self.leases.holder();
+        if holder == Holder::NOBODY {
+            return Err(StoreError::Unavailable("this node serves no shard".into()));
+        }
+        within_transaction!(self, db => consumer::open_consumer(&db, consumer, holder))
     }
 
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
@@ -370,6 +385,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.leases.leave().await;
         self.listener.close().await;
         self.writer.close().await;
         self.attempts.close().await;

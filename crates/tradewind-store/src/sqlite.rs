@@ -32,15 +32,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
     Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
-    Sequence, Timestamp, Token, Webhook, WebhookId,
+    Sequence, Shards, Timestamp, Token, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, LogPage, MessageCursor, MessagePage, NewMessage, OpenError,
-    Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start, Store,
-    StoreError, Swept, TokenHash, Wanted,
+    ConversationCursor, Disconnected, Holding, LogPage, MessageCursor, MessagePage, NewMessage,
+    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start,
+    Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms, row_limit},
 };
 use attempts::Attempts;
@@ -137,6 +137,12 @@ impl Store for SqliteStore {
     fn head(&self) -> watch::Receiver<Sequence> {
         self.writer.signals().head.subscribe()
     }
+
+    fn join(&self) -> watch::Receiver<Holding> {
+        Holding::alone()
+    }
+
+    fn gave_up(&self, _kept: Shards) {}
 
     async fn open_consumer(
         &self,

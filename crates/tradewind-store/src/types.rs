@@ -8,6 +8,8 @@ use tradewind_model::{
     SenderType, Sequence, Source, Timestamp, WebhookId,
 };
 
+use crate::{Holder, Share};
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full or read-only, a sync failed, the database is away: nothing was written, and
@@ -128,6 +130,7 @@ pub struct ConsumerState {
     /// Since when its endpoint is backed off as a whole.
     pub backed_off_since: Option<Timestamp>,
     pub held: Vec<HeldLane>,
+    pub share: Share,
 }
 
 /// A lane that waits. One row, however many entries wait behind the first.
@@ -227,6 +230,8 @@ pub struct Replay {
 pub struct Progress {
     pub consumer: ConsumerId,
     pub generation: u64,
+    /// Who says so: that of the state that was opened.
+    pub holder: Holder,
     pub cursor: Sequence,
     pub backed_off_since: Option<Timestamp>,
     /// Lanes that are held now; a row of the same lane is replaced.

@@ -13,6 +13,7 @@ mod tail;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use secrecy::SecretString;
 
 use crate::{
     server::Broken,
@@ -43,12 +44,12 @@ enum Command {
     /// Prints where it listens. The first start makes an admin token, prints it and keeps it in
     /// DATA/token. SIGTERM or Ctrl-C stops it in order.
     ///
-    /// The options but --config are also variables (TRADEWIND_LISTEN, TRADEWIND_DATA, TRADEWIND_WEBHOOK_ALLOW with
-    /// commas between networks) and a key of the settings file; the command line wins, then the
+    /// The options but --config are also variables (TRADEWIND_LISTEN, TRADEWIND_DATA, TRADEWIND_DATABASE,
+    /// TRADEWIND_WEBHOOK_ALLOW with commas between networks) and a key of the settings file; the command line wins, then the
     /// environment. TRADEWIND_API_TOKEN sets the admin token. TRADEWIND_LOG sets what is logged, such as
     /// "info" or "tradewind_delivery=debug".
     #[command(
-        after_help = "Example:\n  tradewind serve --listen 0.0.0.0:8080 --data /var/lib/tradewind"
+        after_help = "Examples:\n  tradewind serve --listen 0.0.0.0:8080 --data /var/lib/tradewind\n  TRADEWIND_DATABASE=postgres://tradewind:…@db/tradewind tradewind serve --listen 0.0.0.0:8080"
     )]
     Serve(ServeOptions),
     /// See it work: the server, a chat page and an echo bot behind the webhook.
@@ -96,6 +97,10 @@ struct ServeOptions {
     /// The directory that keeps everything; made if it does not exist [default: ./tradewind-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Keep everything in this PostgreSQL database instead; all servers on one database are a cluster.
+    /// TRADEWIND_DATABASE says the same without showing the password to whoever lists processes
+    #[arg(long, value_name = "postgres://…")]
+    database: Option<SecretString>,
     /// A network that webhooks may reach although it is not public, such as 127.0.0.0/8; can be repeated
     #[arg(long, value_name = "CIDR")]
     webhook_allow: Vec<Net>,
@@ -129,6 +134,7 @@ impl ServeOptions {
         let Self {
             listen,
             data,
+            database,
             webhook_allow,
             config,
         } = self;
@@ -136,6 +142,7 @@ impl ServeOptions {
             config,
             listen,
             data,
+            database,
             webhook_allow,
         }
     }

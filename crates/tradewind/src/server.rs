@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -17,7 +17,7 @@ use tradewind_delivery::{
 };
 use tradewind_model::{Clock, OsRandom, Random, SystemClock};
 use tradewind_sources::{Provider, Replies, chat_plugin};
-use tradewind_store::{SqliteStore, Store};
+use tradewind_store::{PostgresSettings, PostgresStore, SqliteStore, Store};
 
 use crate::{
     api::health::LastLook,
@@ -66,8 +66,7 @@ impl Server {
         let address = listener.local_addr().context("cannot listen")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom::default());
-        let store = SqliteStore::open(&settings.data, Arc::clone(&clock))?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = open_store(settings, Arc::clone(&clock)).await?;
         let (admin_token, token_is_new) =
             token::admin(settings, &*store, &*clock, &*random).await?;
         let key = store
@@ -172,6 +171,18 @@ impl Server {
             Ok(())
         }
     }
+}
+
+/// Opens the database that the settings name, or else the one in the data directory.
+async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    let Some(url) = &settings.database else {
+        return Ok(Arc::new(SqliteStore::open(&settings.data, clock)?));
+    };
+    let postgres = PostgresSettings {
+        url: url.expose_secret().to_owned(),
+        connections: settings.server.database_connections,
+    };
+    Ok(Arc::new(PostgresStore::open(&postgres, clock).await?))
 }
 
 /// Starts whoever reads the log on: the replies of each source, and the webhooks.

@@ -24,6 +24,10 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// The address of a PostgreSQL database to keep everything in, instead of the data directory. All
+    /// nodes that have the same one are one cluster.
+    #[serde(deserialize_with = "value::secret")]
+    pub(crate) database: Option<SecretString>,
     /// Networks that webhooks may reach although they are not public.
     pub(crate) webhook_allow: Vec<Net>,
     /// An admin token to accept; without it one is made at the first start.
@@ -45,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) connections_max: usize,
     /// Seconds that one request may take.
     pub(crate) request_seconds: u64,
+    /// Connections to the database that `database` names, without the three that listen and renew.
+    pub(crate) database_connections: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -87,6 +93,7 @@ impl Default for Settings {
         Self {
             listen: Listen(SocketAddr::from(([127, 0, 0, 1], 8080))),
             data: PathBuf::from("./tradewind-data"),
+            database: None,
             webhook_allow: Vec::new(),
             api_token: None,
             server: Server::default(),
@@ -103,6 +110,7 @@ impl Default for Server {
             text_bytes_max: 64 << 10,
             connections_max: 20_000,
             request_seconds: 30,
+            database_connections: 16,
         }
     }
 }
@@ -139,6 +147,7 @@ pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
     pub(crate) listen: Option<Listen>,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) database: Option<SecretString>,
     pub(crate) webhook_allow: Vec<Net>,
 }
 
@@ -164,6 +173,9 @@ impl Settings {
         settings.listen = flags.listen.unwrap_or(settings.listen);
         if let Some(data) = &flags.data {
             settings.data.clone_from(data);
+        }
+        if flags.database.is_some() {
+            settings.database.clone_from(&flags.database);
         }
         if !flags.webhook_allow.is_empty() {
             settings.webhook_allow.clone_from(&flags.webhook_allow);
@@ -193,6 +205,8 @@ impl Settings {
             1_000_000,
         )?;
         within("server.request_seconds", server.request_seconds, 1, 300)?;
+        let connections = server.database_connections;
+        within("server.database_connections", connections, 2, 1_000)?;
         within("delivery.timeout_seconds", delivery.timeout_seconds, 1, 60)?;
         within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
         within("delivery.window_max", delivery.window_max, 128, 1_000_000)?;

@@ -31,7 +31,7 @@ impl Dispatcher {
             self.serve(webhook, generation).await?;
         }
         self.refresh_replays(&mut paused).await?;
-        self.pause(paused).await;
+        self.pause(paused, None).await;
         Ok(())
     }
 
@@ -112,6 +112,7 @@ impl Dispatcher {
         for id in ended {
             self.retire(&id).await;
         }
+        self.done.retain(|id| asked.contains(id));
         let mut busy = HashSet::new();
         for replay in replays {
             let id = ConsumerId::Replay(replay.id);
@@ -124,7 +125,7 @@ impl Dispatcher {
                 continue;
             };
             let is_first = busy.insert(replay.webhook);
-            if is_first && !self.running.contains_key(&id) {
+            if is_first && !self.done.contains(&id) && !self.running.contains_key(&id) {
                 self.start_replay(replay, consumer, subscription).await?;
             }
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tradewind_model::{ConversationId, LogEntry, Sequence};
 use tradewind_store::crash;
 
-use super::{Driver, Ended, LogRead, READ_MAX, READ_WEIGHT_MAX, SAVE_EVERY, sleep_until};
+use super::{Driver, Ended, Exit, LogRead, READ_MAX, READ_WEIGHT_MAX, SAVE_EVERY, sleep_until};
 use crate::{
     attempt::Attempt,
     lanes::{Action, Limits},
@@ -19,6 +19,10 @@ const FULL_SHARE: usize = 16;
 impl Driver {
     /// Starts all that can be started now.
     pub(super) fn start_work(&mut self) {
+        if !self.lease.is_valid() {
+            self.exit = Some(Exit::Stale);
+            return;
+        }
         self.notice_success();
         self.read_on();
         self.start_actions();
@@ -79,9 +83,11 @@ impl Driver {
             self.log_read = LogRead::Ended;
         }
         let entries = part.entries.into_iter();
-        let entries = entries.filter(|entry| self.consumer.wants(entry));
+        let entries =
+            entries.filter(|entry| self.due.contains(entry) && self.consumer.wants(entry));
         self.lanes
             .extend(entries.collect(), part.read_to, self.now());
+        self.due.passed(part.read_to);
         part.more || part.read_to > after
     }
 

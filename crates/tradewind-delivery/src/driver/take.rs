@@ -32,9 +32,11 @@ impl Driver {
             Ended::LogRead(page) => {
                 // Whether there is more, the tail tells.
                 self.log_read = LogRead::Open;
-                if let Some(page) = self.page(page) {
+                if let Some(mut page) = self.page(page) {
+                    page.entries.retain(|entry| self.due.contains(entry));
                     let entries = self.wanted(page.entries);
                     self.lanes.extend(entries, page.read_to, self.now());
+                    self.due.passed(page.read_to);
                 }
             }
             Ended::LaneRead(conversation, page) => match self.page(page) {

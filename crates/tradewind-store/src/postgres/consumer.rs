@@ -1,34 +1,80 @@
 //! Where each consumer stands: its cursor and its held lanes.
 
-use tokio_postgres::Client;
-use tradewind_model::Timestamp;
+use tokio_postgres::{Client, Row};
+use tradewind_model::{SHARDS, Sequence, Shards, Timestamp};
 
 use super::{
     log,
-    row::{id, params, read_text, sequence, small, status, text, time, time_or_none},
+    row::{
+        id, number, params, read_text, sequence, small, status, text, time, time_or_none, wrong,
+    },
     set_aside,
 };
-use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError, page::integer};
+use crate::{
+    ConsumerId, ConsumerState, HeldLane, Holder, Progress, Share, Start, StoreError, page::integer,
+};
 
-pub(super) async fn find_consumer(
+/// Opens a consumer for `holder`: who held one of its shards before can save nothing more.
+pub(super) async fn open_consumer(
     db: &Client,
     consumer: &ConsumerId,
-) -> Result<Option<ConsumerState>, StoreError> {
+    holder: Holder,
+) -> Result<ConsumerState, StoreError> {
+    let shards = bits(holder.shards);
     let found = db
         .query_typed_opt(
-            "SELECT row, generation, cursor, backed_off_since_ms FROM consumer WHERE id = $1",
-            params![consumer.to_string() => TEXT],
+            "UPDATE consumer SET terms = raised(terms, $2, $3)
+             WHERE id = $1 AND is_holder(terms, $2, $3)
+             RETURNING row, generation, backed_off_since_ms, cursors",
+            params![
+                consumer.to_string() => TEXT,
+                shards => INT8,
+                integer(holder.term) => INT8,
+            ],
         )
         .await?;
     let Some(row) = found else {
-        return Ok(None);
+        let exists = db
+            .query_typed_opt(
+                "SELECT 1 FROM consumer WHERE id = $1",
+                params![consumer.to_string() => TEXT],
+            )
+            .await?;
+        return Err(match exists {
+            Some(_) => StoreError::Unavailable("another node serves it by now".into()),
+            None => StoreError::NotFound,
+        });
     };
-    Ok(Some(ConsumerState {
-        generation: super::row::number(&row, 1)?,
-        cursor: sequence(&row, 2)?,
-        backed_off_since: time_or_none(&row, 3)?,
-        held: held_lanes(db, row.try_get(0)?).await?,
-    }))
+    let cursors = cursors(&row, 3)?;
+    let held = holder.shards.iter().map(|shard| cursors[shard]);
+    let cursor = held.clone().min().unwrap_or(Sequence::START);
+    let are_equal = held.max() == Some(cursor);
+    Ok(ConsumerState {
+        generation: number(&row, 1)?,
+        cursor,
+        backed_off_since: time_or_none(&row, 2)?,
+        held: held_lanes(db, row.try_get(0)?, shards).await?,
+        share: Share {
+            holder,
+            cursors: (!are_equal).then_some(cursors),
+        },
+    })
+}
+
+/// A set of shards as a column or a function of the schema takes it.
+pub(super) fn bits(shards: Shards) -> i64 {
+    shards.bits().cast_signed()
+}
+
+fn cursors(row: &Row, index: usize) -> Result<Box<[Sequence; SHARDS]>, StoreError> {
+    let numbers: Vec<i64> = row.try_get(index)?;
+    let cursors: Option<Box<[Sequence]>> = numbers
+        .iter()
+        .map(|number| u64::try_from(*number).ok().map(Sequence))
+        .collect();
+    cursors
+        .and_then(|cursors| cursors.try_into().ok())
+        .ok_or_else(|| wrong(index, &format!("{numbers:?}")))
 }
 
 /// Creates a source's consumer, unless it exists.
@@ -42,7 +88,8 @@ pub(super) async fn create_consumer(
         Start::Head => log::head(db).await?,
     };
     db.execute_typed(
-        "INSERT INTO consumer (id, generation, cursor) VALUES ($1, 1, $2)
+        "INSERT INTO consumer (id, generation, cursors)
+         VALUES ($1, 1, array_fill($2::BIGINT, ARRAY[64]))
          ON CONFLICT (id) DO NOTHING",
         params![consumer.to_string() => TEXT, integer(cursor.0) => INT8],
     )
@@ -55,9 +102,10 @@ pub(super) async fn restart(db: &Client, consumer: &ConsumerId) -> Result<i64, S
     let head = log::head(db).await?;
     let row = db
         .query_typed_one(
-            "INSERT INTO consumer AS u (id, generation, cursor) VALUES ($1, 1, $2)
-             ON CONFLICT (id) DO UPDATE SET generation = u.generation + 1, cursor = excluded.cursor,
-                 backed_off_since_ms = NULL
+            "INSERT INTO consumer AS u (id, generation, cursors)
+             VALUES ($1, 1, array_fill($2::BIGINT, ARRAY[64]))
+             ON CONFLICT (id) DO UPDATE SET generation = u.generation + 1,
+                 cursors = excluded.cursors, backed_off_since_ms = NULL
              RETURNING row",
             params![consumer.to_string() => TEXT, integer(head.0) => INT8],
         )
@@ -84,14 +132,16 @@ pub(super) async fn save_progress(
 ) -> Result<bool, StoreError> {
     let row = db
         .query_typed_opt(
-            "UPDATE consumer SET cursor = GREATEST(cursor, $3), backed_off_since_ms = $4
-             WHERE id = $1 AND generation = $2
+            "UPDATE consumer SET cursors = raised(cursors, $5, $3), backed_off_since_ms = $4
+             WHERE id = $1 AND generation = $2 AND is_holder(terms, $5, $6)
              RETURNING row",
             params![
                 progress.consumer.to_string() => TEXT,
                 integer(progress.generation) => INT8,
                 integer(progress.cursor.0) => INT8,
                 progress.backed_off_since.map(Timestamp::as_millisecond) => INT8,
+                bits(progress.holder.shards) => INT8,
+                integer(progress.holder.term) => INT8,
             ],
         )
         .await?;
@@ -162,7 +212,11 @@ pub(super) async fn hold(
     Ok(())
 }
 
-async fn held_lanes(db: &Client, consumer_row: i64) -> Result<Vec<HeldLane>, StoreError> {
+async fn held_lanes(
+    db: &Client,
+    consumer_row: i64,
+    shards: i64,
+) -> Result<Vec<HeldLane>, StoreError> {
     let rows = db
         .query_typed(
             "SELECT COALESCE(c.id, h.id), l.first_sequence, l.attempts, l.failing_since_ms, l.due_at_ms,
@@ -170,9 +224,9 @@ async fn held_lanes(db: &Client, consumer_row: i64) -> Result<Vec<HeldLane>, Sto
              FROM held_lane l
              LEFT JOIN conversation c ON c.row = l.lane_row
              LEFT JOIN channel h ON h.row = -l.lane_row
-             WHERE l.consumer_row = $1
+             WHERE l.consumer_row = $1 AND is_among(shard_of(COALESCE(c.id, h.id)), $2)
              ORDER BY l.lane_row",
-            params![consumer_row => INT8],
+            params![consumer_row => INT8, shards => INT8],
         )
         .await?;
     let lane = |row| {

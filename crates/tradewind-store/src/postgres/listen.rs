@@ -4,10 +4,10 @@
 //! connection passes none on. So what it would have said is also looked up, when a connection is new and
 //! every few seconds.
 
-use std::{future::poll_fn, mem, time::Duration};
+use std::{future::poll_fn, mem, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, mpsc, watch},
+    sync::{Mutex, Notify, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -21,6 +21,7 @@ use crate::StoreError;
 /// Channels of notifications. Those of the log are in the schema.
 const LOG: &str = "tradewind_log";
 const WEBHOOKS: &str = "tradewind_webhooks";
+const LEASES: &str = "tradewind_leases";
 /// How often what was missed is looked up.
 const LOOK: Duration = Duration::from_secs(5);
 /// Until the next try to connect.
@@ -32,9 +33,11 @@ const HEARD_MAX: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Signals {
     /// Tells what this node said from what others did.
-    node: Uuid,
+    pub(super) node: Uuid,
     pub(super) head: watch::Sender<Sequence>,
     pub(super) webhooks_changed: watch::Sender<u64>,
+    /// Shards may be free.
+    pub(super) leases_changed: Arc<Notify>,
 }
 
 /// Ends when it is dropped.
@@ -48,6 +51,7 @@ impl Signals {
             node: named.try_get(0)?,
             head: watch::Sender::new(log::head(db).await?),
             webhooks_changed: watch::Sender::new(0),
+            leases_changed: Arc::default(),
         })
     }
 
@@ -71,6 +75,8 @@ impl Signals {
             if let Ok(newest) = said.payload().parse() {
                 advance(&self.head, Sequence(newest));
             }
+        } else if said.channel() == LEASES {
+            self.leases_changed.notify_one();
         } else if said.payload() != self.node.to_string() {
             self.tell_here();
         }
@@ -134,7 +140,7 @@ impl Ear {
             }
         });
         client
-            .batch_execute(&format!("LISTEN {LOG}; LISTEN {WEBHOOKS}"))
+            .batch_execute(&format!("LISTEN {LOG}; LISTEN {WEBHOOKS}; LISTEN {LEASES}"))
             .await?;
         Ok(Self {
             client,

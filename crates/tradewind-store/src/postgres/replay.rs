@@ -86,7 +86,8 @@ pub(super) async fn start_replay(
     };
     let consumer_row: i64 = db
         .query_typed_one(
-            "INSERT INTO consumer (id, generation, cursor) VALUES ($1, 1, $2) RETURNING row",
+            "INSERT INTO consumer (id, generation, cursors)
+             VALUES ($1, 1, array_fill($2::BIGINT, ARRAY[64])) RETURNING row",
             params![ConsumerId::Replay(new).to_string() => TEXT, integer(cursor.0) => INT8],
         )
         .await?
@@ -235,7 +236,10 @@ fn replay(row: &Row) -> Result<Replay, StoreError> {
 pub(super) async fn end_replay(db: &Client, id: ReplayId) -> Result<Changed<()>, StoreError> {
     let rows = db
         .query_typed(
-            "DELETE FROM replay WHERE id = $1 RETURNING consumer_row",
+            "DELETE FROM replay r USING consumer u
+             WHERE r.id = $1 AND u.row = r.consumer_row AND r.to_sequence <= ALL (u.cursors)
+                 AND NOT EXISTS (SELECT 1 FROM held_lane n WHERE n.consumer_row = u.row)
+             RETURNING r.consumer_row",
             params![id.uuid() => UUID],
         )
         .await?;

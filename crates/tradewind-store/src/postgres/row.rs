@@ -148,7 +148,7 @@ fn unescaped(text: &str) -> String {
     text.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}")
 }
 
-fn wrong(index: usize, found: &dyn std::fmt::Display) -> StoreError {
+pub(super) fn wrong(index: usize, found: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("column {index} holds {found}, which is not known").into())
 }
 

@@ -99,13 +99,16 @@ async fn undelivered(db: &Client, oldest: Sequence, last: Sequence) -> Result<u6
     let row = db
         .query_typed_one(
             "SELECT COUNT(*) FROM log l
+             LEFT JOIN conversation c ON c.row = l.lane_row
+             LEFT JOIN channel h ON h.row = -l.lane_row
              WHERE l.sequence >= $1 AND l.sequence <= $2 AND EXISTS (
                  SELECT 1 FROM consumer u
                  LEFT JOIN webhook w ON w.consumer_row = u.row
                  LEFT JOIN held_lane n ON n.consumer_row = u.row AND n.lane_row = l.lane_row
                  WHERE w.subscribed IS NOT FALSE
                      AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.consumer_row = u.row)
-                     AND (u.cursor < l.sequence OR n.first_sequence <= l.sequence
+                     AND (u.cursors[shard_of(COALESCE(c.id, h.id)) + 1] < l.sequence
+                         OR n.first_sequence <= l.sequence
                          OR EXISTS (SELECT 1 FROM set_aside s
                              WHERE s.consumer_row = u.row AND s.sequence = l.sequence)))",
             params![integer(oldest.0) => INT8, integer(last.0) => INT8],

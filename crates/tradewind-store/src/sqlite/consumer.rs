@@ -8,7 +8,9 @@ use super::{
     row::{find, get},
     set_aside,
 };
-use crate::{ConsumerId, ConsumerState, HeldLane, Progress, Start, StoreError, page::integer};
+use crate::{
+    ConsumerId, ConsumerState, HeldLane, Progress, Share, Start, StoreError, page::integer,
+};
 
 pub(super) fn find_consumer(
     db: &Connection,
@@ -31,6 +33,7 @@ pub(super) fn find_consumer(
         cursor,
         backed_off_since,
         held: held_lanes(db, row)?,
+        share: Share::whole(),
     }))
 }
 

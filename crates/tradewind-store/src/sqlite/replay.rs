@@ -233,7 +233,9 @@ pub(super) fn end_replay(batch: &Batch<'_>, id: ReplayId) -> Result<(), StoreErr
     let row: Option<i64> = batch
         .prepare_cached(
             "-- end_replay
-             SELECT row FROM replay WHERE id = ?1",
+             SELECT r.row FROM replay r JOIN consumer u ON u.row = r.consumer_row
+             WHERE r.id = ?1 AND u.cursor >= r.to_sequence
+                 AND NOT EXISTS (SELECT 1 FROM held_lane n WHERE n.consumer_row = u.row)",
         )?
         .query_row([id.uuid()], |row| row.get(0))
         .optional()?;

@@ -224,7 +224,8 @@ async fn many_lanes_are_held_at_once(world: World) {
 async fn where_a_consumer_stands_survives_a_restart(mut world: World) {
     let lanes = conversations(&world, &["ada", "ben"]).await;
     let id = source_consumer();
-    let generation = world.open_consumer(&id).await.generation;
+    let opened = world.open_consumer(&id).await;
+    let generation = opened.generation;
     let mut holding = progress(&id, generation, nth(2));
     holding.held = vec![held(lanes[1], nth(2))];
     assert!(save(&world, holding.clone()).await);
@@ -236,6 +237,7 @@ async fn where_a_consumer_stands_survives_a_restart(mut world: World) {
         cursor: nth(2),
         backed_off_since: None,
         held: holding.held,
+        share: opened.share,
     };
     assert_eq!(world.open_consumer(&id).await, expected);
 }

@@ -40,6 +40,7 @@ mod conversation;
 mod fact;
 mod idempotency;
 mod lane;
+mod lease;
 mod log;
 mod message;
 mod postgres;

@@ -60,6 +60,11 @@ impl Database {
         format!("{server}/{}", self.name)
     }
 
+    /// Where other databases can be made, and this one be closed.
+    pub(crate) fn server(&self) -> String {
+        SERVER.clone()
+    }
+
     pub(crate) fn settings(&self) -> PostgresSettings {
         PostgresSettings {
             url: self.url(),

@@ -38,6 +38,7 @@ conformance![
     a_replay_is_a_consumer,
     a_replay_goes_on_after_a_restart,
     a_replay_ends_with_its_subscription,
+    a_replay_is_not_forgotten_before_its_end,
     a_replay_ends_when_it_is_told_to,
     what_a_replay_sets_aside_is_its_webhooks,
     what_a_replay_delivered_is_set_aside_no_more,
@@ -61,7 +62,7 @@ fn all() -> Wanted {
     }
 }
 
-fn replay_id(number: u128) -> ReplayId {
+pub(crate) fn replay_id(number: u128) -> ReplayId {
     ReplayId::from_uuid(Uuid::from_u128(number))
 }
 
@@ -112,10 +113,9 @@ async fn brought(world: &World, replay: &Replay, wanted: &Wanted) -> Vec<LogEntr
 /// Asks for a range and says which entries came; what is counted has to agree.
 async fn ask(world: &World, range: ReplayRange, wanted: &Wanted) -> Vec<Sequence> {
     let counted = count(world, &range, wanted).await;
-    let id = replay_id(99);
     let replay = start(world, 99, &range).await.unwrap();
     let entries = brought(world, &replay, wanted).await;
-    world.store.end_replay(id).await.unwrap();
+    finish(world, &replay).await;
     assert_eq!(counted, u64::try_from(entries.len()).unwrap(), "{range:?}");
     entries.iter().map(|entry| entry.sequence).collect()
 }
@@ -494,7 +494,7 @@ async fn a_range_is_found_in_a_long_log(world: World) {
         let hour = jiff::SignedDuration::from_hours(1);
         let read = world.read(cursor, 10_000).await.entries;
         assert!(read.iter().all(|entry| entry.at >= *since - hour));
-        world.store.end_replay(replay.id).await.unwrap();
+        finish(&world, &replay).await;
     }
 }
 
@@ -617,14 +617,49 @@ async fn a_replay_ends_with_its_subscription(world: World) {
     assert_eq!(world.store.list_replays(10).await.unwrap(), []);
 }
 
+/// Has a replay come to its end, and forgotten.
+async fn finish(world: &World, replay: &Replay) {
+    come_to_end(world, replay).await;
+    world.store.end_replay(replay.id).await.unwrap();
+}
+
+async fn come_to_end(world: &World, replay: &Replay) {
+    let id = ConsumerId::Replay(replay.id);
+    let state = world.open_consumer(&id).await;
+    let mut done = progress(&id, state.generation, replay.to);
+    done.released = state.held.iter().map(|it| it.conversation_id).collect();
+    assert!(world.store.save_progress(done).await.unwrap());
+}
+
+async fn a_replay_is_not_forgotten_before_its_end(world: World) {
+    six(&world).await;
+    let of_ada = ReplayRange {
+        conversation: Some(of("ada")),
+        ..EVERYTHING
+    };
+    let replays = [
+        start(&world, 1, &EVERYTHING).await.unwrap(),
+        start(&world, 2, &of_ada).await.unwrap(),
+    ];
+    for replay in &replays {
+        world.store.end_replay(replay.id).await.unwrap();
+    }
+    assert_eq!(world.store.list_replays(10).await.unwrap(), replays);
+    for replay in &replays {
+        finish(&world, replay).await;
+    }
+    assert_eq!(world.store.list_replays(10).await.unwrap(), []);
+}
+
 async fn a_replay_ends_when_it_is_told_to(world: World) {
     six(&world).await;
     let of_ada = ReplayRange {
         conversation: Some(of("ada")),
         ..EVERYTHING
     };
-    start(&world, 1, &of_ada).await.unwrap();
+    let first = start(&world, 1, &of_ada).await.unwrap();
     let second = start(&world, 2, &of_ada).await.unwrap();
+    come_to_end(&world, &first).await;
 
     world.store.end_replay(replay_id(1)).await.unwrap();
     world.store.end_replay(replay_id(1)).await.unwrap();

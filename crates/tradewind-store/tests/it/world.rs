@@ -10,8 +10,8 @@ use tradewind_model::{
     WebhookId, WebhookStatus,
 };
 use tradewind_store::{
-    Appended, ConsumerId, ConsumerState, HeldLane, Idempotency, LogPage, NewMessage, Origin,
-    Progress, Start, Store,
+    Appended, ConsumerId, ConsumerState, HeldLane, Holder, Idempotency, LogPage, NewMessage,
+    Origin, Progress, Start, Store,
 };
 use uuid::Uuid;
 
@@ -250,6 +250,7 @@ pub(crate) fn progress(consumer: &ConsumerId, generation: u64, cursor: Sequence)
     Progress {
         consumer: consumer.clone(),
         generation,
+        holder: Holder::ALONE,
         cursor,
         backed_off_since: None,
         held: vec![],

@@ -6,7 +6,7 @@ use tradewind_model::{
     Channel, Content, Conversation, ConversationId, DeliveryState, EntryKind, LogEntry, Message,
     MessageId, Sender, SenderType, Sequence, Source, Subject, Timestamp,
 };
-use tradewind_store::ConsumerState;
+use tradewind_store::{ConsumerState, Share};
 
 use super::super::{Action, Changes, Lanes, Limits};
 use crate::{
@@ -89,6 +89,7 @@ pub(super) fn empty_state() -> ConsumerState {
         cursor: Sequence::START,
         backed_off_since: None,
         held: vec![],
+        share: Share::whole(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
-use tradewind_store::{ConsumerState, HeldLane};
+use tradewind_store::{ConsumerState, HeldLane, Share};
 
 use super::super::super::Changes;
 
@@ -171,6 +171,7 @@ impl Saved {
             cursor: self.cursor,
             backed_off_since: self.backed_off_since,
             held: self.held.values().cloned().collect(),
+            share: Share::whole(),
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Which part of the deliveries is this node's.
+
+use std::{sync::Arc, time::Duration};
+
+use tradewind_store::{ConsumerId, Holding, Start, StoreError};
+
+use super::Dispatcher;
+use crate::{driver::Exit, lanes::Limits};
+
+/// How long attempts in flight may go on when shards change hands: what is not done by then is sent
+/// again by who has them next. With the time of a lease it bounds how long a lane stands still when a
+/// node dies.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
+
+impl Dispatcher {
+    /// Serves what `now` says from the next look on, and lets go of the rest.
+    pub(super) async fn hold(&mut self, now: Holding) {
+        if now.holder != self.holding.holder {
+            let shards = now.holder.shards;
+            let all: Vec<ConsumerId> = self.running.keys().cloned().collect();
+            if shards.is_empty() {
+                // Somebody else may serve them by now.
+                for id in &all {
+                    self.retire(id).await;
+                }
+            } else {
+                self.pause(all, Some(HANDOVER_MAX)).await;
+            }
+            self.done.clear();
+        }
+        self.context.store.gave_up(now.holder.shards);
+        self.holding = now;
+    }
+
+    /// Whether there is nothing to serve, or nobody knows whether there is.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.holding.holder.shards.is_empty() || !self.holding.lease.is_valid()
+    }
+
+    /// Starts the replies of those sources for which they do not run.
+    pub(super) async fn start_replies(&mut self) -> Result<(), StoreError> {
+        for consumer in self.sources.clone() {
+            let id = consumer.id();
+            if self.running.contains_key(&id) {
+                continue;
+            }
+            let store = Arc::clone(&self.context.store);
+            let state = store.open_consumer(&id, Start::Beginning).await?;
+            let limits = Limits {
+                set_aside_after: None,
+                loop_max: 0,
+                ..self.context.limits
+            };
+            self.start(consumer, state, limits, (None, None));
+        }
+        Ok(())
+    }
+}
+
+impl Exit {
+    /// Whether a driver may end so by itself. A source has no end.
+    pub(super) fn is_expected_of(&self, id: &ConsumerId) -> bool {
+        match self {
+            Self::Ended => false,
+            Self::Stale => true,
+            Self::Done | Self::Gone(_) => !matches!(id, ConsumerId::Source(_)),
+        }
+    }
+}
