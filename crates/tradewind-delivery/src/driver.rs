@@ -143,6 +143,7 @@ impl Driver {
         let due = Due::new(&state);
         let lanes = Lanes::new(context.limits, state, now);
         let (view, seen) = watch::channel(View {
+            shards: due.share().holder.shards,
             status: lanes.status(),
             tally: Tally::default(),
         });
@@ -235,6 +236,7 @@ impl Driver {
 
     fn answer(&mut self, ask: Ask) {
         match ask {
+            Ask::Lane(conversation, _) if !self.due.share().has(conversation) => {}
             Ask::Lane(conversation, answer) => {
                 self.pass_over();
                 // Who asked may have gone away.

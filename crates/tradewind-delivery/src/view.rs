@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::sync::oneshot;
-use tradewind_model::{ConversationId, Sequence, Timestamp};
+use tradewind_model::{ConversationId, Sequence, Shards, Timestamp};
 
 use crate::{
     attempt::{FailureClass, Outcome},
@@ -16,6 +16,8 @@ const DURATIONS_MAX: usize = 512;
 /// How a consumer does now, and what it did since the program started.
 #[derive(Clone, Debug)]
 pub struct View {
+    /// What of it this node serves; it tells of nothing else.
+    pub shards: Shards,
     pub status: Status,
     pub tally: Tally,
 }
@@ -67,7 +69,7 @@ impl Tally {
 /// What a running consumer is asked or told.
 #[derive(Debug)]
 pub enum Ask {
-    /// Where a lane stands.
+    /// Where a lane stands. No answer: another node serves it.
     Lane(ConversationId, oneshot::Sender<LaneStatus>),
     /// The endpoint is another one now: try everything at once.
     EndpointChanged,

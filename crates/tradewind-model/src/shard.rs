@@ -26,6 +26,11 @@ impl Shards {
         Self(bits)
     }
 
+    /// The one that `lane` is in.
+    pub fn of(lane: ConversationId) -> Self {
+        Self(1 << shard_of(lane))
+    }
+
     pub const fn bits(self) -> u64 {
         self.0
     }

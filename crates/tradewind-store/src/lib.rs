@@ -39,7 +39,8 @@ pub use sqlite::SqliteStore;
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
     LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,
-    Retention, SetAside, SetAsideEntry, Settlement, Start, StoreError, Swept, TokenHash, Wanted,
+    Retention, SetAside, SetAsideEntry, Settlement, Standing, Start, StoreError, Swept, TokenHash,
+    Wanted,
 };
 
 /// Messages, conversations and the log; channels, webhooks and tokens; where each consumer stands.
@@ -111,6 +112,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         consumer: &ConsumerId,
         start: Start,
     ) -> Result<ConsumerState, StoreError>;
+
+    /// Where a consumer stands, for who only looks; with a lane: where that stands.
+    async fn find_standing(
+        &self,
+        consumer: &ConsumerId,
+        lane: Option<ConversationId>,
+    ) -> Result<Option<Standing>, StoreError>;
 
     /// Moves a consumer's cursor, writes and releases held lanes, and sets entries aside, at once. `false`, and nothing is
     /// written, when `progress.generation` is not the consumer's, as it was restarted meanwhile, or when

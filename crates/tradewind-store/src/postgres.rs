@@ -33,9 +33,9 @@ use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, Holder, Holding, LogPage, MessageCursor, MessagePage,
-    NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry,
-    Settlement, Start, Store, StoreError, Swept, TokenHash, Wanted,
+    ConversationCursor, Disconnected, Holding, LogPage, MessageCursor, MessagePage, NewMessage,
+    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
+    Start, Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms},
 };
 use append::Writer;
@@ -107,12 +107,9 @@ impl PostgresStore {
         let pool = Pool::new(&address, settings.connections)?;
         let db = pool.get().await?;
         db.begin().await?;
-        let migrated = migrate::migrate(&db, clock.now()).await;
-        match migrated {
-            Ok(()) => db.end(Ok(())).await?,
-            // The transaction ends with the connection.
-            Err(error) => return Err(error),
-        }
+        // After an error the transaction ends with the connection.
+        migrate::migrate(&db, clock.now()).await?;
+        db.end(Ok(())).await?;
         let signals = Signals::of(&db).await;
         let signals = db.release(signals)?;
         Ok(Self {
@@ -189,11 +186,16 @@ impl Store for PostgresStore {
         if let ConsumerId::Source(_) = consumer {
             on!(self, db => consumer::create_consumer(&db, consumer, start))?;
         }
-        let holder = self.leases.holder();
-        if holder == Holder::NOBODY {
-            return Err(StoreError::Unavailable("this node serves no shard".into()));
-        }
+        let holder = self.leases.holder()?;
         within_transaction!(self, db => consumer::open_consumer(&db, consumer, holder))
+    }
+
+    async fn find_standing(
+        &self,
+        consumer: &ConsumerId,
+        lane: Option<ConversationId>,
+    ) -> Result<Option<Standing>, StoreError> {
+        on!(self, db => consumer::find_standing(&db, consumer, lane))
     }
 
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
@@ -378,10 +380,7 @@ impl Store for PostgresStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        on!(self, db => async {
-            db.execute_typed("UPDATE written SET checks = checks + 1", &[]).await?;
-            Ok(())
-        })
+        on!(self, db => log::check_writable(&db))
     }
 
     async fn close(&self) {

@@ -39,8 +39,8 @@ use uuid::Uuid;
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
     ConversationCursor, Disconnected, Holding, LogPage, MessageCursor, MessagePage, NewMessage,
-    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Start,
-    Store, StoreError, Swept, TokenHash, Wanted,
+    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
+    Start, Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms, row_limit},
 };
 use attempts::Attempts;
@@ -57,6 +57,13 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     clock: Arc<dyn Clock>,
+}
+
+/// Runs statements on a connection that only reads.
+macro_rules! read {
+    ($store:expr, $db:ident => $work:expr) => {
+        $store.readers.read(move |$db| $work).await
+    };
 }
 
 impl SqliteStore {
@@ -109,9 +116,7 @@ impl Store for SqliteStore {
         if let Some(page) = self.writer.signals().recent.read(after, room) {
             return Ok(page);
         }
-        self.readers
-            .read(move |db| log::read_log(db, after, room))
-            .await
+        read!(self, db => log::read_log(db, after, room))
     }
 
     async fn read_lane(
@@ -123,15 +128,11 @@ impl Store for SqliteStore {
         weight_max: usize,
     ) -> Result<LogPage, StoreError> {
         let room = Room::new(limit, weight_max);
-        self.readers
-            .read(move |db| log::read_lane(db, conversation, &(from..=to), room))
-            .await
+        read!(self, db => log::read_lane(db, conversation, &(from..=to), room))
     }
 
     async fn find_entries(&self, message: MessageId) -> Result<Vec<LogEntry>, StoreError> {
-        self.readers
-            .read(move |db| log::find_entries(db, message))
-            .await
+        read!(self, db => log::find_entries(db, message))
     }
 
     fn head(&self) -> watch::Receiver<Sequence> {
@@ -156,9 +157,16 @@ impl Store for SqliteStore {
                 .await?;
         }
         let id = consumer.clone();
-        self.readers
-            .read(move |db| consumer::find_consumer(db, &id)?.ok_or(StoreError::NotFound))
-            .await
+        read!(self, db => consumer::find_consumer(db, &id)?.ok_or(StoreError::NotFound))
+    }
+
+    async fn find_standing(
+        &self,
+        consumer: &ConsumerId,
+        lane: Option<ConversationId>,
+    ) -> Result<Option<Standing>, StoreError> {
+        let id = consumer.clone();
+        read!(self, db => consumer::find_standing(db, &id, lane))
     }
 
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
@@ -173,18 +181,14 @@ impl Store for SqliteStore {
         cursor: Option<ConversationCursor>,
         limit: usize,
     ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        self.readers
-            .read(move |db| conversation::list_conversations(db, cursor, limit))
-            .await
+        read!(self, db => conversation::list_conversations(db, cursor, limit))
     }
 
     async fn find_conversation(
         &self,
         id: ConversationId,
     ) -> Result<Option<Conversation>, StoreError> {
-        self.readers
-            .read(move |db| conversation::find_conversation(db, id))
-            .await
+        read!(self, db => conversation::find_conversation(db, id))
     }
 
     async fn list_messages(
@@ -193,9 +197,7 @@ impl Store for SqliteStore {
         cursor: Option<MessageCursor>,
         limit: usize,
     ) -> Result<Option<MessagePage>, StoreError> {
-        self.readers
-            .read(move |db| conversation::list_messages(db, conversation, cursor, limit))
-            .await
+        read!(self, db => conversation::list_messages(db, conversation, cursor, limit))
     }
 
     async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
@@ -213,15 +215,11 @@ impl Store for SqliteStore {
     }
 
     async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError> {
-        self.readers
-            .read(move |db| channel::find_channel(db, id))
-            .await
+        read!(self, db => channel::find_channel(db, id))
     }
 
     async fn list_channels(&self, limit: usize) -> Result<Vec<Channel>, StoreError> {
-        self.readers
-            .read(move |db| channel::list_channels(db, row_limit(limit)))
-            .await
+        read!(self, db => channel::list_channels(db, row_limit(limit)))
     }
 
     async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError> {
@@ -259,15 +257,11 @@ impl Store for SqliteStore {
     }
 
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-        self.readers
-            .read(move |db| webhook::find_webhook(db, id))
-            .await
+        read!(self, db => webhook::find_webhook(db, id))
     }
 
     async fn list_webhooks(&self, limit: usize) -> Result<Vec<(Webhook, u64)>, StoreError> {
-        self.readers
-            .read(move |db| webhook::list_webhooks(db, row_limit(limit)))
-            .await
+        read!(self, db => webhook::list_webhooks(db, row_limit(limit)))
     }
 
     async fn list_set_aside(
@@ -276,9 +270,7 @@ impl Store for SqliteStore {
         before: Option<Sequence>,
         limit: usize,
     ) -> Result<Page<SetAsideEntry, Sequence>, StoreError> {
-        self.readers
-            .read(move |db| set_aside::list_set_aside(db, webhook, before, limit))
-            .await
+        read!(self, db => set_aside::list_set_aside(db, webhook, before, limit))
     }
 
     async fn count_replay(
@@ -287,9 +279,7 @@ impl Store for SqliteStore {
         range: ReplayRange,
         wanted: Wanted,
     ) -> Result<u64, StoreError> {
-        self.readers
-            .read(move |db| replay::count_replay(db, webhook, &range, &wanted))
-            .await
+        read!(self, db => replay::count_replay(db, webhook, &range, &wanted))
     }
 
     async fn start_replay(
@@ -305,9 +295,7 @@ impl Store for SqliteStore {
     }
 
     async fn list_replays(&self, limit: usize) -> Result<Vec<Replay>, StoreError> {
-        self.readers
-            .read(move |db| replay::list_replays(db, row_limit(limit)))
-            .await
+        read!(self, db => replay::list_replays(db, row_limit(limit)))
     }
 
     async fn set_aside_by(
@@ -315,9 +303,7 @@ impl Store for SqliteStore {
         webhook: WebhookId,
         at: Timestamp,
     ) -> Result<Vec<Sequence>, StoreError> {
-        self.readers
-            .read(move |db| set_aside::set_aside_by(db, webhook, at))
-            .await
+        read!(self, db => set_aside::set_aside_by(db, webhook, at))
     }
 
     async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError> {

@@ -133,6 +133,17 @@ pub struct ConsumerState {
     pub share: Share,
 }
 
+/// Where a consumer stands as it was saved last, by whichever node serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where the lane's shard stands that was asked for, or else the one that is farthest behind.
+    pub cursor: Sequence,
+    /// Lanes that are held, of all shards.
+    pub held_lanes: u64,
+    /// The lane that was asked for, if it is held.
+    pub held: Option<HeldLane>,
+}
+
 /// A lane that waits. One row, however many entries wait behind the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldLane {

@@ -90,6 +90,10 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, which are not Markdown"
+)]
 struct ServeOptions {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     /// The data directory.
     pub(crate) data: PathBuf,
-    /// The address of a PostgreSQL database to keep everything in, instead of the data directory. All
+    /// The address of a `PostgreSQL` database to keep everything in, instead of the data directory. All
     /// nodes that have the same one are one cluster.
     #[serde(deserialize_with = "value::secret")]
     pub(crate) database: Option<SecretString>,

@@ -58,7 +58,7 @@ impl DispatcherHandle {
         }
     }
 
-    /// How a webhook does; `None` while nothing is sent to it.
+    /// How a webhook does; `None` while nothing is sent to it by this node.
     pub fn view(&self, webhook: WebhookId) -> Option<View> {
         let window = self.windows.find(&ConsumerId::Webhook(webhook))?;
         let mut view = window.view.borrow().clone();
@@ -68,7 +68,7 @@ impl DispatcherHandle {
         Some(view)
     }
 
-    /// Where a conversation stands with a webhook; `None` while nothing is sent to it.
+    /// Where a conversation stands with a webhook; `None` while nothing of it is sent by this node.
     pub async fn lane(&self, webhook: WebhookId, lane: ConversationId) -> Option<LaneStatus> {
         let window = self.windows.find(&ConsumerId::Webhook(webhook))?;
         let (answer, answered) = oneshot::channel();

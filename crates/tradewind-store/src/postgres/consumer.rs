@@ -1,7 +1,7 @@
 //! Where each consumer stands: its cursor and its held lanes.
 
 use tokio_postgres::{Client, Row};
-use tradewind_model::{SHARDS, Sequence, Shards, Timestamp};
+use tradewind_model::{ConversationId, SHARDS, Sequence, Shards, Timestamp, shard_of};
 
 use super::{
     log,
@@ -11,7 +11,8 @@ use super::{
     set_aside,
 };
 use crate::{
-    ConsumerId, ConsumerState, HeldLane, Holder, Progress, Share, Start, StoreError, page::integer,
+    ConsumerId, ConsumerState, HeldLane, Holder, Progress, Share, Standing, Start, StoreError,
+    page::integer,
 };
 
 /// Opens a consumer for `holder`: who held one of its shards before can save nothing more.
@@ -59,6 +60,38 @@ pub(super) async fn open_consumer(
             cursors: (!are_equal).then_some(cursors),
         },
     })
+}
+
+pub(super) async fn find_standing(
+    db: &Client,
+    consumer: &ConsumerId,
+    lane: Option<ConversationId>,
+) -> Result<Option<Standing>, StoreError> {
+    let found = db
+        .query_typed_opt(
+            "SELECT row, cursors, (SELECT COUNT(*) FROM held_lane n WHERE n.consumer_row = u.row)
+             FROM consumer u WHERE id = $1",
+            params![consumer.to_string() => TEXT],
+        )
+        .await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let cursors = cursors(&row, 1)?;
+    let (cursor, held) = match lane {
+        None => (cursors.into_iter().min(), None),
+        Some(lane) => {
+            let of_shard = Shards::of(lane);
+            let held = held_lanes(db, row.try_get(0)?, bits(of_shard)).await?;
+            let held = held.into_iter().find(|held| held.conversation_id == lane);
+            (cursors.get(shard_of(lane)).copied(), held)
+        }
+    };
+    Ok(Some(Standing {
+        cursor: cursor.unwrap_or(Sequence::START),
+        held_lanes: number(&row, 2)?,
+        held,
+    }))
 }
 
 /// A set of shards as a column or a function of the schema takes it.

@@ -82,8 +82,11 @@ impl Leases {
     }
 
     /// For whom a consumer is opened now.
-    pub(super) fn holder(&self) -> Holder {
-        self.holding.borrow().holder
+    pub(super) fn holder(&self) -> Result<Holder, StoreError> {
+        match self.holding.borrow().holder {
+            Holder::NOBODY => Err(StoreError::Unavailable("this node serves no shard".into())),
+            holder => Ok(holder),
+        }
     }
 
     /// Others may have all of it at once.

@@ -170,6 +170,13 @@ pub(super) async fn lane_row(db: &Client, lane: ConversationId) -> Result<Option
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
+/// Writes a row that is there for this.
+pub(super) async fn check_writable(db: &Client) -> Result<(), StoreError> {
+    db.execute_typed("UPDATE written SET checks = checks + 1", &[])
+        .await?;
+    Ok(())
+}
+
 pub(super) fn entry(row: &Row) -> Result<LogEntry, StoreError> {
     let kind = coded(row, MESSAGE_WIDTH + 2)?;
     let subject = match kind {

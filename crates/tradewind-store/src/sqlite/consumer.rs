@@ -1,7 +1,7 @@
 //! Where each consumer stands: its cursor and its held lanes.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tradewind_model::{Sequence, Timestamp};
+use tradewind_model::{ConversationId, Sequence, Timestamp};
 
 use super::{
     log::{self, lane_row},
@@ -9,7 +9,8 @@ use super::{
     set_aside,
 };
 use crate::{
-    ConsumerId, ConsumerState, HeldLane, Progress, Share, Start, StoreError, page::integer,
+    ConsumerId, ConsumerState, HeldLane, Progress, Share, Standing, Start, StoreError,
+    page::integer,
 };
 
 pub(super) fn find_consumer(
@@ -32,8 +33,41 @@ pub(super) fn find_consumer(
         generation,
         cursor,
         backed_off_since,
-        held: held_lanes(db, row)?,
+        held: held_lanes(db, row, None)?,
         share: Share::whole(),
+    }))
+}
+
+pub(super) fn find_standing(
+    db: &Connection,
+    id: &ConsumerId,
+    lane: Option<ConversationId>,
+) -> Result<Option<Standing>, StoreError> {
+    let found = db
+        .prepare_cached(
+            "-- find_standing
+             SELECT row, cursor, (SELECT COUNT(*) FROM held_lane WHERE consumer_row = row)
+             FROM consumer WHERE id = ?1",
+        )?
+        .query_row([id.to_string()], |row| {
+            Ok((row.get(0)?, get(row, 1)?, get(row, 2)?))
+        })
+        .optional()?;
+    let Some((row, cursor, held_lanes)) = found else {
+        return Ok(None);
+    };
+    let lane_row = match lane {
+        Some(lane) => lane_row(db, lane)?,
+        None => None,
+    };
+    let held = match lane_row {
+        Some(lane_row) => self::held_lanes(db, row, Some(lane_row))?.pop(),
+        None => None,
+    };
+    Ok(Some(Standing {
+        cursor,
+        held_lanes,
+        held,
     }))
 }
 
@@ -148,7 +182,12 @@ pub(super) fn hold(db: &Connection, consumer_row: i64, lane: &HeldLane) -> Resul
     Ok(())
 }
 
-fn held_lanes(db: &Connection, consumer_row: i64) -> Result<Vec<HeldLane>, StoreError> {
+/// All that a consumer holds, or only this one.
+fn held_lanes(
+    db: &Connection,
+    consumer_row: i64,
+    only: Option<i64>,
+) -> Result<Vec<HeldLane>, StoreError> {
     let lanes = db
         .prepare_cached(
             "-- held_lanes
@@ -157,10 +196,10 @@ fn held_lanes(db: &Connection, consumer_row: i64) -> Result<Vec<HeldLane>, Store
              FROM held_lane l
              LEFT JOIN conversation c ON c.row = l.lane_row
              LEFT JOIN channel h ON h.row = -l.lane_row
-             WHERE l.consumer_row = ?1
+             WHERE l.consumer_row = ?1 AND l.lane_row = COALESCE(?2, l.lane_row)
              ORDER BY l.lane_row",
         )?
-        .query_map([consumer_row], |row| {
+        .query_map((consumer_row, only), |row| {
             Ok(HeldLane {
                 conversation_id: get(row, 0)?,
                 first: get(row, 1)?,

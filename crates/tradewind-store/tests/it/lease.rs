@@ -46,7 +46,7 @@ impl Node {
             holding.holder.shards.count() == count
         };
         let waiting = timeout(Duration::from_secs(20), self.holding.wait_for(is_there)).await;
-        waiting.expect("the shards come").unwrap().holder
+        waiting.unwrap().unwrap().holder
     }
 }
 
@@ -168,7 +168,7 @@ async fn who_cannot_renew_its_lease_serves_nothing_until_it_can() {
     let name = database.url().rsplit_once('/').unwrap().1.to_owned();
     let began = Instant::now();
     run(
-        &database.server(),
+        &Database::server(),
         &format!(
             "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
              SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -188,7 +188,7 @@ async fn who_cannot_renew_its_lease_serves_nothing_until_it_can() {
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
 
     run(
-        &database.server(),
+        &Database::server(),
         &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
     )
     .await;

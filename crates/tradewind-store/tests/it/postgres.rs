@@ -60,8 +60,8 @@ impl Database {
         format!("{server}/{}", self.name)
     }
 
-    /// Where other databases can be made, and this one be closed.
-    pub(crate) fn server(&self) -> String {
+    /// Where databases can be made, and closed.
+    pub(crate) fn server() -> String {
         SERVER.clone()
     }
 

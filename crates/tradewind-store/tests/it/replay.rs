@@ -742,8 +742,9 @@ async fn each_change_of_a_replay_is_announced(world: World) {
     six(&world).await;
     let mut changed = world.store.webhooks_changed();
     changed.mark_unchanged();
-    start(&world, 1, &EVERYTHING).await.unwrap();
+    let replay = start(&world, 1, &EVERYTHING).await.unwrap();
     assert!(changed.has_changed().unwrap());
+    come_to_end(&world, &replay).await;
     changed.mark_unchanged();
     world.store.end_replay(replay_id(1)).await.unwrap();
     assert!(changed.has_changed().unwrap());

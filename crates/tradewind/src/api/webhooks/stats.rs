@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use tradewind_delivery::{
     attempt::FailureClass, dispatcher::REPLAYS_MAX, lanes::Status, view::Tally,
 };
-use tradewind_model::{Webhook, WebhookId, WebhookStatus, WireTime};
+use tradewind_model::{Shards, Webhook, WebhookId, WebhookStatus, WireTime};
+use tradewind_store::{ConsumerId, Standing, StoreError};
 
 use super::{WebhookRequest, find, replay::ReplayView};
 use crate::{
@@ -21,6 +22,9 @@ pub(super) struct StatsView {
     id: WebhookId,
     status: &'static str,
     paused: bool,
+    /// Of the 64 shards of conversations, those that the node serves which answers. What is said of the
+    /// endpoint, of memory and of counts is its own.
+    shards: u32,
     /// Why it is unsubscribed, if not by a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -85,19 +89,25 @@ pub(super) async fn stats(
     let set_aside = app.store.list_set_aside(webhook.id, None, 1).await?.total;
     let replays = app.store.list_replays(REPLAYS_MAX).await?;
     let view = app.dispatcher.view(webhook.id);
+    let shards = view.as_ref().map_or(Shards::NONE, |view| view.shards);
     let status = view.as_ref().map(|view| view.status);
     let tally = view.map(|view| view.tally).unwrap_or_default();
     let log_entries = behind(&app, &webhook, status).await?;
+    let held_conversations = match status {
+        Some(status) if shards == Shards::ALL => status.held,
+        _ => held_lanes(&app, &webhook).await?,
+    };
     Ok(Answer(StatsView {
         id: webhook.id,
         status: webhook.status.name(),
         paused: webhook.paused,
+        shards: shards.count(),
         reason: webhook.ended_because.clone(),
         endpoint: EndpointView::new(status),
         waiting: WaitingView {
             log_entries,
             in_memory: status.map_or(0, |status| status.entries),
-            held_conversations: status.map_or(0, |status| status.held),
+            held_conversations,
             set_aside,
         },
         since_start: TallyView::new(&tally),
@@ -116,13 +126,21 @@ async fn behind(app: &App, webhook: &Webhook, status: Option<Status>) -> Result<
     let read_to = match status {
         Some(status) => status.read_to,
         None if webhook.status == WebhookStatus::Unsubscribed => head,
-        None => {
-            let id = tradewind_store::ConsumerId::Webhook(webhook.id);
-            let start = tradewind_store::Start::Head;
-            app.store.open_consumer(&id, start).await?.cursor
-        }
+        None => standing(app, webhook).await?.cursor,
     };
     Ok(head.0.saturating_sub(read_to.0))
+}
+
+/// How many conversations wait, whichever node serves them.
+async fn held_lanes(app: &App, webhook: &Webhook) -> Result<usize, ApiError> {
+    let count = standing(app, webhook).await?.held_lanes;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+async fn standing(app: &App, webhook: &Webhook) -> Result<Standing, ApiError> {
+    let id = ConsumerId::Webhook(webhook.id);
+    let found = app.store.find_standing(&id, None).await?;
+    Ok(found.ok_or(StoreError::NotFound)?)
 }
 
 impl EndpointView {

@@ -9,7 +9,7 @@ use tradewind_delivery::{
 use tradewind_model::{
     ConversationId, LogEntry, MessageId, Sequence, Webhook, WebhookStatus, WireTime,
 };
-use tradewind_store::HeldLane;
+use tradewind_store::{ConsumerId, HeldLane, StoreError};
 
 use crate::{api::error::ApiError, app::App};
 
@@ -31,9 +31,7 @@ pub(super) async fn of_lane(
     if let Some(why) = of_webhook(webhook) {
         return Ok(Some(why));
     }
-    let Some(status) = app.dispatcher.lane(webhook.id, lane).await else {
-        return Ok(Some("nothing is sent to the webhook now".to_owned()));
-    };
+    let status = lane_status(app, webhook, lane).await?;
     Ok(match status {
         LaneStatus::Free { .. } => None,
         LaneStatus::Going { first, .. } => {
@@ -48,6 +46,26 @@ pub(super) async fn of_lane(
             let why = why_held(app, webhook, &held, work);
             Some(format!("{name}: {why}"))
         }
+    })
+}
+
+/// Where a conversation stands: as this node knows, or else as whoever serves it has saved.
+async fn lane_status(
+    app: &App,
+    webhook: &Webhook,
+    lane: ConversationId,
+) -> Result<LaneStatus, ApiError> {
+    if let Some(status) = app.dispatcher.lane(webhook.id, lane).await {
+        return Ok(status);
+    }
+    let id = ConsumerId::Webhook(webhook.id);
+    let standing = app.store.find_standing(&id, Some(lane)).await?;
+    let standing = standing.ok_or(StoreError::NotFound)?;
+    Ok(match standing.held {
+        Some(held) => LaneStatus::Held(held, LaneWork::Waiting),
+        None => LaneStatus::Free {
+            read_to: standing.cursor,
+        },
     })
 }
 
@@ -68,9 +86,7 @@ pub(super) async fn of_message(
     if let Some(why) = of_webhook(webhook) {
         return Ok(Some(why));
     }
-    let Some(status) = app.dispatcher.lane(webhook.id, lane).await else {
-        return Ok(Some("nothing is sent to the webhook now".to_owned()));
-    };
+    let status = lane_status(app, webhook, lane).await?;
     let behind = |first: Sequence| async move {
         let name = name(app, lane, first).await?;
         Ok::<_, ApiError>(format!("behind {name} of this conversation"))
