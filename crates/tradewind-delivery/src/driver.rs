@@ -34,6 +34,9 @@ const READ_MAX: usize = 512;
 const READ_WEIGHT_MAX: usize = 4 << 20;
 /// How long progress gathers before it is saved. After a crash, what was delivered since is sent again.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
+/// How long the store may take to save before a node that others may replace delivers nothing further:
+/// they would deliver all of it again.
+const UNSAVED_MAX: Duration = Duration::from_secs(1);
 /// How long to leave the store alone when it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long attempts in flight may go on when the consumer is stopped.
@@ -114,6 +117,8 @@ pub struct Driver {
     follower: Follower,
     log_read: LogRead,
     saving: bool,
+    /// Since when progress waits for the store.
+    unsaved_since: Option<Instant>,
     /// Progress that could not be saved and will be again.
     unsaved: Option<Progress>,
     /// When changes are saved next, if there are any.
@@ -161,6 +166,7 @@ impl Driver {
             follower,
             log_read: LogRead::Open,
             saving: false,
+            unsaved_since: None,
             unsaved: None,
             save_at: None,
             store_pause: None,
@@ -323,6 +329,7 @@ impl Driver {
     fn next_wake(&self) -> Option<Instant> {
         let now = self.now();
         let lanes = self.lanes.next_wake(now);
+        let lanes = lanes.filter(|_| !self.waits_for_save());
         let lanes = lanes.map(|at| Instant::now() + span(now, at));
         // A save waits for the one before it, and while the store is left alone.
         let save_waits = self.saving || self.store_pause.is_some();

@@ -115,7 +115,7 @@ impl PostgresStore {
         Ok(Self {
             writer: Writer::start(pool.clone(), Arc::clone(&clock), signals.head.clone()),
             attempts: Attempts::start(pool.clone(), Arc::clone(&clock)),
-            leases: Leases::start(&address, signals.clone())?,
+            leases: Leases::start(&address, settings.lease, signals.clone())?,
             listener: Listener::start(address, signals.clone()).await?,
             pool,
             signals,

@@ -77,6 +77,11 @@ impl Lease {
         }
     }
 
+    /// Whether there may be others who take over.
+    pub fn is_endless(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether it lasts: asked before whatever only the holder may do.
     pub fn is_valid(&self) -> bool {
         let end = self.0.as_ref();

@@ -181,6 +181,7 @@ async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Resul
     let postgres = PostgresSettings {
         url: url.expose_secret().to_owned(),
         connections: settings.server.database_connections,
+        lease: Duration::from_secs(settings.server.lease_seconds),
     };
     Ok(Arc::new(PostgresStore::open(&postgres, clock).await?))
 }

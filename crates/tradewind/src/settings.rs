@@ -51,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) request_seconds: u64,
     /// Connections to the database that `database` names, without the three that listen and renew.
     pub(crate) database_connections: usize,
+    /// Seconds without a sign of life after which a node of a cluster is taken for dead.
+    pub(crate) lease_seconds: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -111,6 +113,7 @@ impl Default for Server {
             connections_max: 20_000,
             request_seconds: 30,
             database_connections: 16,
+            lease_seconds: 5,
         }
     }
 }
@@ -207,6 +210,7 @@ impl Settings {
         within("server.request_seconds", server.request_seconds, 1, 300)?;
         let connections = server.database_connections;
         within("server.database_connections", connections, 2, 1_000)?;
+        within("server.lease_seconds", server.lease_seconds, 1, 60)?;
         within("delivery.timeout_seconds", delivery.timeout_seconds, 1, 60)?;
         within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
         within("delivery.window_max", delivery.window_max, 128, 1_000_000)?;

@@ -6,7 +6,9 @@ use tokio::time::Instant;
 use tradewind_model::{ConversationId, LogEntry, Sequence};
 use tradewind_store::crash;
 
-use super::{Driver, Ended, Exit, LogRead, READ_MAX, READ_WEIGHT_MAX, SAVE_EVERY, sleep_until};
+use super::{
+    Driver, Ended, Exit, LogRead, READ_MAX, READ_WEIGHT_MAX, SAVE_EVERY, UNSAVED_MAX, sleep_until,
+};
 use crate::{
     attempt::Attempt,
     lanes::{Action, Limits},
@@ -44,6 +46,9 @@ impl Driver {
     }
 
     fn start_actions(&mut self) {
+        if self.waits_for_save() {
+            return;
+        }
         for action in self.lanes.step(self.now()) {
             match action {
                 Action::Attempt { entry, number } => self.start_attempt(entry, number),
@@ -116,6 +121,12 @@ impl Driver {
         }
     }
 
+    /// Whether nothing is to be started before progress is saved.
+    pub(super) fn waits_for_save(&self) -> bool {
+        let unsaved_for = self.unsaved_since.map(|since| since.elapsed());
+        !self.lease.is_endless() && unsaved_for.is_some_and(|time| time > UNSAVED_MAX)
+    }
+
     fn start_attempt(&mut self, entry: Arc<LogEntry>, number: u32) {
         let consumer = Arc::clone(&self.consumer);
         let at = self.context.clock.now();
@@ -167,6 +178,7 @@ impl Driver {
         let Some(progress) = self.next_progress() else {
             return;
         };
+        self.unsaved_since.get_or_insert_with(Instant::now);
         self.saving = true;
         self.save_at = None;
         let store = Arc::clone(&self.context.store);

@@ -122,6 +122,7 @@ impl Driver {
         match saved {
             Ok(true) => {
                 crash::point("after_save");
+                self.unsaved_since = None;
                 self.lanes.saved(&progress.set_aside);
                 self.tell_set_aside(&progress);
             }

@@ -38,8 +38,11 @@ pub struct PostgresSettings {
     /// `sslmode=disable` or all hosts are this machine; `sslrootcert=FILE` names who signs it instead of the
     /// system's authorities.
     pub url: String,
-    /// Connections at most.
+    /// Connections at most, without the three that listen and renew.
     pub connections: usize,
+    /// How long a node that says nothing is believed to be alive: so much later others serve its part.
+    /// At least a second.
+    pub lease: Duration,
 }
 
 impl fmt::Debug for PostgresSettings {
@@ -47,6 +50,7 @@ impl fmt::Debug for PostgresSettings {
         // The address holds a password.
         f.debug_struct("PostgresSettings")
             .field("connections", &self.connections)
+            .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One function of the schema does all of it, each time under a lock: nodes that are done are forgotten,
 //! and each takes free shards or gives up some until all have about the same number. It is called every
-//! second, and when somebody freed shards.
+//! second or so, and when somebody freed shards.
 //!
 //! Two clocks are at work and never compared. The server's says when a node is dead to the others; this
 //! machine's, started before each renewal, says when this node has to think so itself, which is earlier.
@@ -24,14 +24,11 @@ use super::{
 };
 use crate::{Holder, Holding, Lease, OpenError, StoreError, page::integer};
 
-/// How long a node is believed to be alive after a renewal.
-const LASTS: Duration = Duration::from_secs(5);
-/// By how much earlier it gives up itself: for attempts to be dropped, and clocks that run unevenly.
-const MARGIN: Duration = Duration::from_secs(1);
-/// How often leases are renewed.
-const EVERY: Duration = Duration::from_secs(1);
-/// How long a renewal may take.
-const RENEWAL_MAX: Duration = Duration::from_secs(2);
+/// Of a lease's length: how often it is renewed, and how much earlier than the others a node gives itself
+/// up, for attempts to be dropped and for clocks that run unevenly.
+const PART: u32 = 5;
+/// How many such parts a renewal may take.
+const RENEWAL_PARTS: u32 = 2;
 /// How long leaving may take: if it is not done by then, the lease runs out.
 const LEAVE_MAX: Duration = Duration::from_millis(500);
 
@@ -46,7 +43,11 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    pub(super) fn start(address: &Address, signals: Signals) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        address: &Address,
+        lasts: Duration,
+        signals: Signals,
+    ) -> Result<Self, OpenError> {
         // Of its own: a renewal must not wait for others' work.
         let pool = Pool::new(address, 1)?;
         let holding = watch::Sender::new(Holding::unclaimed());
@@ -55,6 +56,7 @@ impl Leases {
             pool: pool.clone(),
             signals: signals.clone(),
             holding: holding.clone(),
+            lasts,
             lease: Lease::until(Instant::now().into_std()),
             valid_until: Instant::now(),
             maybe_served: Shards::NONE,
@@ -116,6 +118,8 @@ struct Task {
     pool: Pool,
     signals: Signals,
     holding: watch::Sender<Holding>,
+    /// How long a node is believed to be alive after a renewal.
+    lasts: Duration,
     lease: Lease,
     valid_until: Instant,
     /// All that may still be served here, as far as nobody said otherwise.
@@ -133,7 +137,7 @@ impl Task {
             tokio::select! {
                 () = freed.notified() => {}
                 Ok(()) = served.changed() => {}
-                () = sleep_until(self.at_latest(Instant::now() + EVERY)) => {}
+                () = sleep_until(self.at_latest(Instant::now() + self.lasts / PART)) => {}
             }
             let said = *served.borrow_and_update();
             if said == Some(self.holding.borrow().holder.shards) {
@@ -147,7 +151,11 @@ impl Task {
         let began = Instant::now();
         // Also after this process was stopped for longer than the lease.
         self.check(began);
-        let renewed = timeout_at(self.at_latest(began + RENEWAL_MAX), self.renew()).await;
+        let renewed = timeout_at(
+            self.at_latest(began + self.lasts / PART * RENEWAL_PARTS),
+            self.renew(),
+        )
+        .await;
         let renewed = renewed.unwrap_or_else(|_| {
             Err(StoreError::Unavailable(
                 "the database does not answer".into(),
@@ -155,7 +163,7 @@ impl Task {
         });
         match renewed {
             Ok(holder) => {
-                self.valid_until = began + LASTS - MARGIN;
+                self.valid_until = began + self.lasts - self.lasts / PART;
                 self.lease.renew(self.valid_until.into_std());
                 if self.is_failing {
                     tracing::info!("takes part in the deliveries again");
@@ -212,7 +220,7 @@ impl Task {
                 "SELECT kept, term FROM tend_leases($1, $2, $3)",
                 params![
                     self.signals.node => UUID,
-                    integer(u64::try_from(LASTS.as_millis()).unwrap_or(u64::MAX)) => INT8,
+                    integer(u64::try_from(self.lasts.as_millis()).unwrap_or(u64::MAX)) => INT8,
                     bits(self.maybe_served) => INT8,
                 ],
             )

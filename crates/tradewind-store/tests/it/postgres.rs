@@ -37,6 +37,9 @@ static SERVER: LazyLock<String> = LazyLock::new(|| {
     String::from_utf8(started.stdout).unwrap().trim().to_owned()
 });
 
+/// That of the tests' nodes.
+const LEASE: Duration = Duration::from_secs(5);
+
 /// A database that is removed when nobody has it any more.
 pub(crate) struct Database {
     name: String,
@@ -69,6 +72,7 @@ impl Database {
         PostgresSettings {
             url: self.url(),
             connections: 8,
+            lease: LEASE,
         }
     }
 }
@@ -295,6 +299,7 @@ async fn a_write_that_was_given_up_leaves_no_transaction_behind() {
     let database = Database::create().await;
     let settings = PostgresSettings {
         connections: 1,
+        lease: LEASE,
         ..database.settings()
     };
     let store = PostgresStore::open(&settings, Arc::new(SystemClock))
@@ -355,6 +360,7 @@ async fn a_server_that_is_away_is_said_to_be() {
     let settings = PostgresSettings {
         url: "postgres://tradewind@127.0.0.1:1/none".to_owned(),
         connections: 2,
+        lease: LEASE,
     };
     let began = Instant::now();
     let words = refusal(&settings).await;
@@ -367,6 +373,7 @@ async fn an_address_that_is_none_is_refused_without_its_password() {
     let settings = PostgresSettings {
         url: "postgres://me:hunter2@127.0.0.1/x?sslmode=maybe".to_owned(),
         connections: 2,
+        lease: LEASE,
     };
     let words = refusal(&settings).await;
     assert!(words.contains("postgres://user:password@host"), "{words}");
@@ -422,6 +429,7 @@ async fn the_server_s_certificate_is_verified() {
     let with = |query: &str| PostgresSettings {
         url: format!("{}?{query}", database.url()),
         connections: 2,
+        lease: LEASE,
     };
 
     // Nobody knows who signed it.

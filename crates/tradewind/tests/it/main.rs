@@ -13,6 +13,7 @@ mod bad_input;
 #[cfg(target_os = "linux")]
 mod bench;
 mod cli;
+mod cluster;
 mod delivery;
 mod faults;
 mod health;

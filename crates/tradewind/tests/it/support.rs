@@ -1,5 +1,6 @@
 //! What the tests are made of: the server as a process, a receiver of webhooks, and a client.
 
+pub(crate) mod database;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod receiver;
