@@ -118,7 +118,7 @@ async fn nodes_that_are_killed_under_load_lose_nothing() {
     }
     let repeats = cluster.check().await;
     // What a node had not saved when it died: the last 200 ms or so, each time.
-    assert!(repeats.again * 4 < repeats.messages, "{repeats:?}");
+    assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +177,7 @@ async fn a_node_that_is_cut_off_from_the_database_is_replaced() {
     serves(&cluster.nodes[0], 21).await;
     go_on(&cluster.load, 500, SOON).await;
     let repeats = cluster.check().await;
-    assert!(repeats.again * 4 < repeats.messages, "{repeats:?}");
+    assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
 }
 
 #[tokio::test]
