@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::{
     SOON,
-    database::Database,
+    database::{Database, run_script},
     receiver::{Receiver, Reply},
     server::Server,
     socket::Socket,
@@ -241,4 +242,58 @@ async fn each_node_says_why_an_event_waits_that_another_serves() {
         stats["waiting"]["held_conversations"].as_u64()
     };
     assert_eq!(waiting().await, Some(8));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_the_database_fails_over() {
+    let pair = Pair::start();
+    let cluster = Cluster::start([&pair.url, &pair.url, &pair.url]).await;
+    pair.run("kill");
+    // Nobody answers meanwhile.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    pair.run("promote");
+    go_on(&cluster.load, 500, TAKEN_OVER).await;
+    for node in &cluster.nodes {
+        serves(node, 21).await;
+    }
+    let repeats = cluster.check().await;
+    assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
+}
+
+/// A primary and a standby that has all that is acknowledged.
+struct Pair {
+    directory: TempDir,
+    /// Both, in turn.
+    url: String,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("pair");
+        let said = run_script(&["pair", path.to_str().unwrap()]);
+        let (primary, standby) = said.trim().split_once('\n').unwrap();
+        let host = |url: &str| {
+            let (_, rest) = url.split_once('@').unwrap();
+            rest.split_once('/').unwrap().0.to_owned()
+        };
+        Self {
+            url: primary.replace(
+                &host(primary),
+                &format!("{},{}", host(primary), host(standby)),
+            ),
+            directory,
+        }
+    }
+
+    fn run(&self, verb: &str) {
+        let path = self.directory.path().join("pair");
+        run_script(&[verb, path.to_str().unwrap()]);
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.run("remove");
+    }
 }
