@@ -145,7 +145,7 @@ impl Driver {
     ) -> (Self, Window) {
         let now = context.clock.now();
         let generation = state.generation;
-        let due = Due::new(&state);
+        let due = Due::new(state.share.clone());
         let lanes = Lanes::new(context.limits, state, now);
         let (view, seen) = watch::channel(View {
             shards: due.share().holder.shards,

@@ -1,30 +1,23 @@
 //! Which entries of the log are this node's to deliver.
 
-use std::collections::HashSet;
+use tradewind_model::{LogEntry, Sequence};
+use tradewind_store::Share;
 
-use tradewind_model::{ConversationId, LogEntry, Sequence};
-use tradewind_store::{ConsumerState, Share};
-
-/// Tells a driver what to pass over: lanes of other nodes' shards, and what was dealt with in a shard
-/// that is ahead of the others, as happens when shards come from different nodes.
+/// Tells a driver what to pass over: lanes of other nodes' shards, and what was read before in a shard
+/// that is ahead of the others, as happens when shards come from different nodes. Of that, what waits is
+/// in held lanes, which are read by themselves.
 #[derive(Debug)]
 pub(crate) struct Due {
     share: Share,
-    /// Lanes that were held at the start: their entries are to be delivered although their shard is
-    /// ahead. Empty once no shard is.
-    held: HashSet<ConversationId>,
     /// Up to where shards are ahead.
     ahead_to: Option<Sequence>,
 }
 
 impl Due {
-    pub(crate) fn new(state: &ConsumerState) -> Self {
-        let ahead_to = state.share.farthest();
-        let held = ahead_to.map(|_| state.held.iter().map(|lane| lane.conversation_id));
+    pub(crate) fn new(share: Share) -> Self {
         Self {
-            share: state.share.clone(),
-            held: held.into_iter().flatten().collect(),
-            ahead_to,
+            ahead_to: share.farthest(),
+            share,
         }
     }
 
@@ -35,21 +28,16 @@ impl Due {
     /// Whether `entry`, read from the log, may have to be delivered here.
     pub(crate) fn contains(&self, entry: &LogEntry) -> bool {
         let lane = entry.lane();
-        if !self.share.has(lane) {
-            return false;
-        }
-        let Some(ahead_to) = self.ahead_to.filter(|to| entry.sequence <= *to) else {
-            return true;
-        };
-        let done_to = self.share.ahead(lane).unwrap_or(ahead_to);
-        entry.sequence > done_to || self.held.contains(&lane)
+        let is_ahead = self.ahead_to.is_some_and(|to| entry.sequence <= to)
+            && self
+                .share
+                .ahead(lane)
+                .is_some_and(|to| entry.sequence <= to);
+        self.share.has(lane) && !is_ahead
     }
 
     /// The log was read up to `read_to`.
     pub(crate) fn passed(&mut self, read_to: Sequence) {
-        if self.ahead_to.is_some_and(|to| to <= read_to) {
-            self.ahead_to = None;
-            self.held = HashSet::new();
-        }
+        self.ahead_to = self.ahead_to.filter(|to| *to > read_to);
     }
 }

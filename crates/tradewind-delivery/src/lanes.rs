@@ -142,6 +142,7 @@ impl Lanes {
         let latest = later(now, schedule::WAIT_MAX);
         for row in state.held {
             let conversation = row.conversation_id;
+            let ahead = state.share.ahead(conversation).unwrap_or(state.cursor);
             let error = FailureClass::find(&row.error);
             let waits = row.attempts > 0 || error == Some(FailureClass::Loop);
             let held = Held {
@@ -152,8 +153,9 @@ impl Lanes {
                 status: row.status,
                 due_at: row.due_at.min(if waits { latest } else { now }),
                 wake_at: now,
-                // Unknown, so the most it can be: reading the lane tells.
-                last: state.cursor.max(row.first),
+                // Unknown, so the most it can be: reading the lane tells. What its shard had read before
+                // comes by that way only.
+                last: ahead.max(row.first),
             };
             lanes.by_conversation.entry(conversation).or_default().held = Some(held);
             lanes.wait(conversation, now);

@@ -106,12 +106,26 @@ impl Share {
         }
     }
 
+    /// That of `holder`, whose shards stand at these of all `cursors`; and the cursor of the consumer,
+    /// where the one of them stands that is farthest behind.
+    pub fn of(holder: Holder, cursors: Box<[Sequence; SHARDS]>) -> (Self, Sequence) {
+        let held = holder.shards.iter();
+        let held = held.filter_map(|shard| cursors.get(shard).copied());
+        let cursor = held.clone().min().unwrap_or(Sequence::START);
+        let are_equal = held.max() == Some(cursor);
+        let share = Self {
+            holder,
+            cursors: (!are_equal).then_some(cursors),
+        };
+        (share, cursor)
+    }
+
     pub fn has(&self, lane: ConversationId) -> bool {
         self.holder.shards.has(lane)
     }
 
-    /// Up to where the lane's shard is dealt with, if that is beyond the consumer's cursor: but for held
-    /// lanes, nothing up to there is to be delivered.
+    /// Up to where the lane's shard was read, if that is beyond the consumer's cursor: nothing up to there
+    /// is to be delivered, but what waits in held lanes.
     pub fn ahead(&self, lane: ConversationId) -> Option<Sequence> {
         let cursors = self.cursors.as_ref()?;
         cursors.get(shard_of(lane)).copied()

@@ -46,19 +46,13 @@ pub(super) async fn open_consumer(
             None => StoreError::NotFound,
         });
     };
-    let cursors = cursors(&row, 3)?;
-    let held = holder.shards.iter().map(|shard| cursors[shard]);
-    let cursor = held.clone().min().unwrap_or(Sequence::START);
-    let are_equal = held.max() == Some(cursor);
+    let (share, cursor) = Share::of(holder, cursors(&row, 3)?);
     Ok(ConsumerState {
         generation: number(&row, 1)?,
         cursor,
         backed_off_since: time_or_none(&row, 2)?,
         held: held_lanes(db, row.try_get(0)?, shards).await?,
-        share: Share {
-            holder,
-            cursors: (!are_equal).then_some(cursors),
-        },
+        share,
     })
 }
 

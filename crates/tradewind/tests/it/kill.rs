@@ -21,9 +21,11 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
+use serde_json::json;
 
 use crate::support::{
     SOON,
+    database::Database,
     receiver::{Receiver, Reply},
     server::Server,
     until_some,
@@ -33,6 +35,8 @@ use bot::Bot;
 use ledger::{Kill, Ledger};
 
 const VISITORS: usize = 16;
+/// Of a node on `PostgreSQL`.
+const LEASE: Duration = Duration::from_secs(1);
 const SIGNAL_ABORT: i32 = 6;
 const SIGNAL_KILL: i32 = 9;
 
@@ -54,11 +58,21 @@ enum End {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_arrives_in_order_however_the_server_dies() {
-    let rounds = number("TRADEWIND_KILL_ROUNDS").unwrap_or(50);
+    kill_again_and_again(None, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_arrives_in_order_from_postgres_too() {
+    let database = Database::create().await;
+    kill_again_and_again(Some(database), 16).await;
+}
+
+async fn kill_again_and_again(database: Option<Database>, rounds: u64) {
+    let rounds = number("TRADEWIND_KILL_ROUNDS").unwrap_or(rounds);
     let seed = number("TRADEWIND_KILL_SEED").unwrap_or_else(|| std::process::id().into());
     let shows = number("TRADEWIND_KILL_ROUNDS").is_some();
     let mut random = Random(seed);
-    let mut world = World::start(seed).await;
+    let mut world = World::start(seed, database).await;
     let mut ended: BTreeMap<&str, u64> = BTreeMap::new();
     for round in 0..rounds {
         let end = choose(round, &mut random);
@@ -102,13 +116,15 @@ struct World {
     crash_at: Arc<Mutex<Option<String>>>,
     /// Whether the receiver refuses some deliveries and is slow at others.
     troubled: Arc<AtomicBool>,
+    /// How long a start waits for what the process before it held.
+    lease: Duration,
     visitors: Vec<Visitor>,
     bot: Bot,
     ledger: Ledger,
 }
 
 impl World {
-    async fn start(seed: u64) -> Self {
+    async fn start(seed: u64, database: Option<Database>) -> Self {
         // Some deliveries fail and some are slow while there is load, so that kills also meet held lanes.
         let troubled = Arc::new(AtomicBool::new(true));
         let is_troubled = Arc::clone(&troubled);
@@ -131,9 +147,17 @@ impl World {
         let receiver = receiver.await;
         let crash_at: Arc<Mutex<Option<String>>> = Arc::default();
         let next = Arc::clone(&crash_at);
+        let lease = database.as_ref().map_or(Duration::ZERO, |_| LEASE);
         let server = Server::start_with(move |command| {
             if let Some(point) = next.lock().unwrap().as_ref() {
                 command.env("TRADEWIND_CRASH_AT", point);
+            }
+            if let Some(database) = &database {
+                command.env("TRADEWIND_DATABASE", &database.url);
+                command.env(
+                    "TRADEWIND_SERVER__LEASE_SECONDS",
+                    LEASE.as_secs().to_string(),
+                );
             }
             command.args(["--webhook-allow", "127.0.0.0/8"])
         });
@@ -147,6 +171,7 @@ impl World {
             seed,
             crash_at,
             troubled,
+            lease,
             ledger: Ledger::new(seed, visitors.len()),
             visitors,
             bot: Bot::default(),
@@ -197,7 +222,7 @@ impl World {
         );
         let death = async {
             if let End::Kill(after) = end {
-                tokio::time::sleep(after).await;
+                tokio::time::sleep(self.lease + after).await;
                 signal_kill(pid).await;
             } else {
                 until_dead(pid, end, self.seed).await;
@@ -221,11 +246,15 @@ impl World {
             if missing == 0 && self.bot.has_answered_all() {
                 break;
             }
-            assert!(
-                started.elapsed() < Duration::from_mins(2),
-                "seed {}: {missing} acknowledged messages did not arrive",
-                self.seed
-            );
+            if started.elapsed() > Duration::from_mins(2) {
+                let webhooks = self.server.call("webhooks.list", json!({})).await.ok();
+                let id = json!({"id": webhooks["data"][0]["id"]});
+                let stats = self.server.call("webhooks.stats", id).await.ok();
+                panic!(
+                    "seed {}: {missing} acknowledged messages did not arrive; {stats:#}",
+                    self.seed
+                );
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.ledger.check_order();

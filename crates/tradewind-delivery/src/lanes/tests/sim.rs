@@ -23,7 +23,8 @@ mod shadow;
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use tradewind_model::{ConversationId, LogEntry, Sequence, Subject, Timestamp};
+use tradewind_model::{ConversationId, LogEntry, SHARDS, Sequence, Shards, Subject, Timestamp};
+use tradewind_store::Share;
 
 use self::{
     dice::Dice,
@@ -35,6 +36,7 @@ use super::{
     super::{Changes, Lanes, Limits, is_from_contact},
     fixture::{at, conversation, entry, own},
 };
+use crate::due::Due;
 
 /// What one read of the log brings at most.
 const READ_MAX: usize = 40;
@@ -118,6 +120,9 @@ struct World {
     restored: Saved,
     /// The subscription begins after it.
     start: Sequence,
+    /// Others serve shards too, so that each life of the core has others of them.
+    is_one_of_many: bool,
+    due: Due,
     lanes: Lanes,
     driver: Driver,
     /// Percent of the store's answers that are errors.
@@ -160,7 +165,7 @@ impl World {
         let count = dice.pick(&[1, 3, 12, 16, CONVERSATIONS]);
         let saved = Saved {
             generation: 1,
-            cursor: Sequence::START,
+            cursors: [Sequence::START; SHARDS],
             backed_off_since: None,
             held: std::collections::BTreeMap::new(),
         };
@@ -181,7 +186,9 @@ impl World {
             unwanted: dice.pick(&[0, 0, 20, 80]),
             restored: saved.clone(),
             start: Sequence::START,
-            lanes: Lanes::new(limits, saved.state(), at(EPOCH)),
+            lanes: Lanes::new(limits, saved.state(Shards::ALL), at(EPOCH)),
+            is_one_of_many: dice.one_in(2),
+            due: Due::new(Share::whole()),
             saved,
             driver: Driver::default(),
             store_failing: dice.pick(&[0, 0, 5, 20]),
@@ -228,7 +235,21 @@ impl World {
             self.inject();
             self.steps += 1;
         }
+        // Others leave, so that all is served here.
+        if self.shards() != Shards::ALL {
+            self.is_one_of_many = false;
+            if self.dice.one_in(2) {
+                self.stop();
+            } else {
+                self.crash();
+            }
+        }
         self.settle();
+    }
+
+    /// What this life of the core serves.
+    fn shards(&self) -> Shards {
+        self.due.share().holder.shards
     }
 
     fn inject(&mut self) {
@@ -322,7 +343,9 @@ impl World {
         while let Some(save) = self.next_save() {
             self.apply(&save);
         }
-        assert_eq!(self.saved.cursor, self.lanes.read_to(), "after a stop");
+        let mut cursors = self.shards().iter().map(|shard| self.saved.cursors[shard]);
+        let read_to = self.lanes.read_to();
+        assert!(cursors.all(|cursor| cursor >= read_to), "after a stop");
         self.restart();
     }
 
@@ -346,7 +369,15 @@ impl World {
         self.life += 1;
         self.restored = self.saved.clone();
         let clock = self.clock();
-        self.lanes = Lanes::new(self.limits, self.saved.state(), clock);
+        let shards = if self.is_one_of_many && self.dice.one_in(2) {
+            Shards::from_bits(self.dice.below(u64::MAX) | self.dice.below(u64::MAX))
+        } else {
+            Shards::ALL
+        };
+        let state = self.saved.state(shards);
+        self.say(|| format!("from {} with {shards:?}", state.cursor));
+        self.due = Due::new(state.share.clone());
+        self.lanes = Lanes::new(self.limits, state, clock);
         self.driver = Driver {
             more: true,
             ..Driver::default()
@@ -364,7 +395,7 @@ impl World {
         self.start = self.log.head();
         self.saved = Saved {
             generation: self.saved.generation + 1,
-            cursor: self.start,
+            cursors: [self.start; SHARDS],
             backed_off_since: None,
             held: std::collections::BTreeMap::new(),
         };

@@ -349,7 +349,10 @@ impl World {
     /// What failed in an outage that is over goes on at once.
     fn check_hurried(&self, since: i64) {
         for (lane, shadow) in self.shadow.lanes.iter().enumerate() {
-            let in_outage = shadow.failing.is_some_and(|failing| failing.since >= since);
+            // One that was removed since is not there to be tried.
+            let is_there = |sequence| self.log.facts[self.log.index_of(sequence)].counts;
+            let failing = shadow.failing.filter(|failing| is_there(failing.sequence));
+            let in_outage = failing.is_some_and(|failing| failing.since >= since);
             let conversation = self.templates[lane].0.lane();
             let status = self.lanes.lane_status(conversation);
             let waits = matches!(status, LaneStatus::Held(_, LaneWork::Waiting));
@@ -383,7 +386,8 @@ impl World {
             self.driver.more = true;
             return;
         }
-        let page = self.log.read(read.after, read.limit);
+        let mut page = self.log.read(read.after, read.limit);
+        page.entries.retain(|entry| self.due.contains(entry));
         self.driver.more = page.more;
         for entry in page
             .entries
@@ -401,6 +405,7 @@ impl World {
         });
         let clock = self.clock();
         self.lanes.extend(page.entries, page.read_to, clock);
+        self.due.passed(page.read_to);
     }
 
     fn store_fails(&mut self) -> bool {
@@ -488,7 +493,8 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, save: &Save) {
-        self.saved.apply(&save.changes);
+        let shards = self.shards();
+        self.saved.apply(shards, &save.changes);
         for record in &save.changes.set_aside {
             let index = self.log.index_of(record.sequence);
             self.log.facts[index].set_aside = true;
@@ -501,8 +507,11 @@ impl World {
                 "{sequence} is delivered, but its row is old"
             );
         }
-        for (lane, failing) in self.shadow.lanes.iter_mut().zip(&save.failing) {
-            lane.saved = *failing;
+        let lanes = self.shadow.lanes.iter_mut().zip(&save.failing);
+        for ((lane, failing), (entry, _)) in lanes.zip(self.templates) {
+            if shards.has(entry.lane()) {
+                lane.saved = *failing;
+            }
         }
     }
 

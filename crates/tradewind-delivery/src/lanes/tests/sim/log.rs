@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
-use tradewind_store::{ConsumerState, HeldLane, Share};
+use tradewind_model::{ConversationId, LogEntry, SHARDS, Sequence, Shards, Timestamp, shard_of};
+use tradewind_store::{ConsumerState, HeldLane, Holder, Share};
 
 use super::super::super::Changes;
 
@@ -131,16 +131,18 @@ fn wanted<'a>(facts: impl Iterator<Item = &'a Fact>) -> Vec<Arc<LogEntry>> {
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
     pub(super) generation: u64,
-    pub(super) cursor: Sequence,
+    /// Of each shard.
+    pub(super) cursors: [Sequence; SHARDS],
     pub(super) backed_off_since: Option<Timestamp>,
     pub(super) held: BTreeMap<ConversationId, HeldLane>,
 }
 
 impl Saved {
     /// One transaction. Done twice, it is the same.
-    pub(super) fn apply(&mut self, changes: &Changes) {
-        assert!(changes.cursor >= self.cursor, "the cursor moved back");
-        self.cursor = changes.cursor;
+    pub(super) fn apply(&mut self, shards: Shards, changes: &Changes) {
+        for shard in shards.iter() {
+            self.cursors[shard] = self.cursors[shard].max(changes.cursor);
+        }
         self.backed_off_since = changes.backed_off_since;
         for row in &changes.held {
             self.held.insert(row.conversation_id, row.clone());
@@ -155,23 +157,34 @@ impl Saved {
         let sequence = fact.sequence();
         match self.held.get(&fact.entry.lane()) {
             Some(row) => sequence < row.first,
-            None => sequence <= self.cursor,
+            None => sequence <= self.cursor(fact),
         }
     }
 
     /// Whether progress, as far as it goes, knows that the entry is dealt with.
     pub(super) fn is_up_to(&self, fact: &Fact) -> bool {
         let is_held = self.held.contains_key(&fact.entry.lane());
-        self.covers(fact) || (!is_held && fact.sequence() > self.cursor)
+        self.covers(fact) || (!is_held && fact.sequence() > self.cursor(fact))
     }
 
-    pub(super) fn state(&self) -> ConsumerState {
+    /// That of the shard that the entry is in.
+    fn cursor(&self, fact: &Fact) -> Sequence {
+        self.cursors[shard_of(fact.entry.lane())]
+    }
+
+    pub(super) fn state(&self, shards: Shards) -> ConsumerState {
+        let holder = Holder { shards, term: 0 };
+        let (share, cursor) = Share::of(holder, Box::new(self.cursors));
+        let held = self
+            .held
+            .values()
+            .filter(|row| shards.has(row.conversation_id));
         ConsumerState {
             generation: self.generation,
-            cursor: self.cursor,
+            cursor,
             backed_off_since: self.backed_off_since,
-            held: self.held.values().cloned().collect(),
-            share: Share::whole(),
+            held: held.cloned().collect(),
+            share,
         }
     }
 }

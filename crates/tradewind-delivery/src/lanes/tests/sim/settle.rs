@@ -89,7 +89,9 @@ impl World {
             && driver.log_read.is_none()
             && driver.saving.is_none()
             && driver.unsaved.is_none();
-        let is_saved = self.saved.cursor >= self.log.head() || self.log.head() <= self.start;
+        let head = self.log.head();
+        let is_saved =
+            self.saved.cursors.iter().all(|cursor| *cursor >= head) || head <= self.start;
         is_idle && is_saved && self.saved.held.is_empty() && self.all_arrived()
     }
 
