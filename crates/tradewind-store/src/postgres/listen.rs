@@ -15,7 +15,11 @@ use tokio_postgres::{AsyncMessage, Client, Notification};
 use tradewind_model::Sequence;
 use uuid::Uuid;
 
-use super::{connect::Address, log, row::params};
+use super::{
+    connect::Address,
+    log,
+    row::{number, params, sequence},
+};
 use crate::StoreError;
 
 /// Channels of notifications. Those of the log are in the schema.
@@ -58,7 +62,7 @@ impl Signals {
     /// Tells the other nodes, with the commit, that webhooks or replays changed.
     pub(super) async fn tell_others(&self, db: &Client) -> Result<(), StoreError> {
         db.query_typed(
-            "SELECT pg_notify($1, $2)",
+            "UPDATE changed SET webhooks = webhooks + 1 RETURNING pg_notify($1, $2)",
             params![WEBHOOKS => TEXT, self.node.to_string() => TEXT],
         )
         .await?;
@@ -156,9 +160,15 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
         tracing::info!("the database tells of what other nodes do again");
         signals.tell_here();
     }
+    let mut changes = None;
     loop {
-        match timeout(LOOK, log::head(&ear.client)).await {
-            Ok(Ok(newest)) => advance(&signals.head, newest),
+        match timeout(LOOK, look(&ear.client)).await {
+            Ok(Ok((newest, count))) => {
+                advance(&signals.head, newest);
+                if changes.replace(count).is_some_and(|before| before != count) {
+                    signals.tell_here();
+                }
+            }
             Ok(Err(error)) => return error,
             Err(_) => return StoreError::Unavailable("the database does not answer".into()),
         }
@@ -170,6 +180,17 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
             }
         }
     }
+}
+
+/// How far the log goes, and how often webhooks or replays have changed.
+async fn look(db: &Client) -> Result<(Sequence, u64), StoreError> {
+    let row = db
+        .query_typed_one(
+            "SELECT c.sequence, w.webhooks FROM counter c, changed w",
+            &[],
+        )
+        .await?;
+    Ok((sequence(&row, 0)?, number(&row, 1)?))
 }
 
 /// Moves the head on, never back.

@@ -260,40 +260,68 @@ async fn nothing_is_lost_when_the_database_fails_over() {
     assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_work_through_a_pooler() {
+    let database = Database::create().await;
+    let pooler = Place::new();
+    let url = run_script(&["pool", &pooler.path(), &database.url]);
+    // It passes no notification on: what one node writes, another sees when it looks.
+    let mut cluster = Cluster::start([url.trim(), url.trim()]).await;
+    go_on(&cluster.load, 500, SOON).await;
+    cluster.nodes[0].kill().await;
+    serves(&cluster.nodes[1], 64).await;
+    go_on(&cluster.load, 500, SOON).await;
+    cluster.check().await;
+}
+
 /// A primary and a standby that has all that is acknowledged.
 struct Pair {
-    directory: TempDir,
+    place: Place,
     /// Both, in turn.
     url: String,
 }
 
 impl Pair {
     fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("pair");
-        let said = run_script(&["pair", path.to_str().unwrap()]);
+        let place = Place::new();
+        let said = run_script(&["pair", &place.path()]);
         let (primary, standby) = said.trim().split_once('\n').unwrap();
         let host = |url: &str| {
             let (_, rest) = url.split_once('@').unwrap();
             rest.split_once('/').unwrap().0.to_owned()
         };
+        let both = format!("{},{}", host(primary), host(standby));
         Self {
-            url: primary.replace(
-                &host(primary),
-                &format!("{},{}", host(primary), host(standby)),
-            ),
-            directory,
+            url: primary.replace(&host(primary), &both),
+            place,
         }
     }
 
     fn run(&self, verb: &str) {
-        let path = self.directory.path().join("pair");
-        run_script(&[verb, path.to_str().unwrap()]);
+        run_script(&[verb, &self.place.path()]);
     }
 }
 
-impl Drop for Pair {
+/// Where something runs that `scripts/postgres` started. Dropping it ends that.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self) -> String {
+        let path = self.0.path().join("place");
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        run_script(arguments)
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.run("remove");
+        run_script(&["remove", &self.path()]);
     }
 }
