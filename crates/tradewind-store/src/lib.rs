@@ -21,6 +21,7 @@ mod postgres;
 mod range;
 mod share;
 mod sqlite;
+mod transfer;
 mod types;
 
 use async_trait::async_trait;
@@ -35,7 +36,8 @@ pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
 pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use share::{Holder, Holding, Lease, Share};
-pub use sqlite::SqliteStore;
+pub use sqlite::{BackupError, SqliteStore, back_up};
+pub use transfer::{Address, Place, Step, TransferError, transfer};
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
     LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,

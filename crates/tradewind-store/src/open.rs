@@ -51,6 +51,8 @@ pub enum OpenError {
     },
     #[error("the connections to the database cannot be set up")]
     Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("a move to here was not finished: run the same `tradewind migrate` again")]
+    Unfinished,
     #[error("the database cannot be used")]
     Postgres(#[from] StoreError),
 }

@@ -1,8 +1,7 @@
 //! The store in a `PostgreSQL` database, which any number of nodes share.
 //!
 //! The verbs are functions over a connection, as for `SQLite`, one module a table or two; this file only
-//! gives each its connection and, where it needs one, its transaction. What appends to the log goes
-//! through one task that groups it ([`append`]).
+//! gives each its connection and, where it needs one, its transaction. [`append`] groups what is written.
 
 mod append;
 mod attempts;
@@ -37,12 +36,16 @@ use crate::{
     OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
     Start, Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms},
+    transfer,
 };
 use append::Writer;
 use attempts::Attempts;
+pub(crate) use connect::Connection;
 use connect::{Address, Pool, within};
 use lease::Leases;
 use listen::{Listener, Signals};
+pub(crate) use migrate::migrate;
+pub(crate) use row::{text, unescaped as read_escaped};
 
 pub use connect::PostgresSettings;
 
@@ -106,10 +109,8 @@ impl PostgresStore {
         let address = Address::parse(&settings.url)?;
         let pool = Pool::new(&address, settings.connections)?;
         let db = pool.get().await?;
-        db.begin().await?;
-        // After an error the transaction ends with the connection.
-        migrate::migrate(&db, clock.now()).await?;
-        db.end(Ok(())).await?;
+        migrate(&db, clock.now()).await?;
+        transfer::refuse_unfinished(&db).await?;
         let signals = Signals::of(&db).await;
         let signals = db.release(signals)?;
         Ok(Self {

@@ -7,6 +7,7 @@
 
 mod append;
 mod attempts;
+mod backup;
 mod channel;
 mod consumer;
 mod conversation;
@@ -42,10 +43,13 @@ use crate::{
     OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
     Start, Store, StoreError, Swept, TokenHash, Wanted,
     page::{Room, cutoff_ms, row_limit},
+    transfer,
 };
 use attempts::Attempts;
+pub use backup::{BackupError, back_up};
 use fault::Faults;
-use open::Directory;
+pub(crate) use migrate::migrate;
+pub(crate) use open::Directory;
 use readers::Readers;
 use writer::{PACE, Writer};
 
@@ -75,7 +79,8 @@ impl SqliteStore {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let directory = Directory::lock(path)?;
         let mut connection = directory.writer()?;
-        migrate::migrate(&mut connection, clock.now())?;
+        migrate(&mut connection, clock.now())?;
+        transfer::refuse_unfinished_directory(&connection)?;
         let head = log::head(&connection)?;
         let checkpointer = directory.writer()?;
         let attempts = Attempts::start(path.to_owned(), Arc::clone(&clock));

@@ -1,11 +1,13 @@
 //! The command line: one module a command.
 
+mod backup;
 #[cfg(target_os = "linux")]
 mod bench;
 mod client;
 mod demo;
 mod event;
 mod listen;
+mod migrate;
 pub(crate) mod output;
 mod serve;
 mod tail;
@@ -76,6 +78,25 @@ enum Command {
     /// the server was away. Ctrl-C ends it, and says how to go on from there.
     #[command(after_help = "Example:\n  tradewind tail --from start --json | jq .text")]
     Tail(tail::TailOptions),
+    /// Copy the data directory of a running server.
+    ///
+    /// The copy is what was stored at one moment, and a directory that `serve --data` takes. The server
+    /// goes on meanwhile. The record of attempts is not copied. For a PostgreSQL database use its own
+    /// means, such as pg_dump.
+    #[command(
+        after_help = "Example:\n  tradewind backup --data /var/lib/tradewind --to /backup/tradewind-$(date +%F)"
+    )]
+    Backup(backup::BackupOptions),
+    /// Move everything from a data directory into a PostgreSQL database, or back.
+    ///
+    /// All servers on the source have to be stopped; it is only read. The target has to be empty. A move
+    /// that was interrupted goes on where it stopped when the same command is run again. At the end both
+    /// are read and compared; until then no server starts on the target. The record of attempts is not
+    /// moved.
+    #[command(
+        after_help = "Examples:\n  tradewind migrate --from /var/lib/tradewind --to postgres://tradewind@db/tradewind\n  tradewind migrate --from postgres://tradewind@db/tradewind --to /var/lib/tradewind"
+    )]
+    Migrate(migrate::MigrateOptions),
     /// Measure how fast Tradewind is on this machine.
     ///
     /// Starts a server on a directory of its own, a load generator and a receiver, and checks that every
@@ -180,6 +201,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(options) => runtime.block_on(demo::run(&options)),
         Command::Listen(options) => runtime.block_on(listen::run(&options)),
         Command::Tail(options) => runtime.block_on(tail::run(&options)),
+        Command::Backup(options) => backup::run(&options),
+        Command::Migrate(options) => runtime.block_on(migrate::run(&options)),
         #[cfg(target_os = "linux")]
         Command::Bench(options) => runtime.block_on(bench::run(&options)),
         #[cfg(target_os = "linux")]

@@ -206,12 +206,18 @@ async fn durable(client: &Client) -> Result<(), String> {
 
 /// A connection that goes back to the pool once its work is known to be over, and is closed otherwise:
 /// a caller that went away may leave a statement or a transaction behind.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     object: Option<Object>,
     is_idle: bool,
 }
 
 impl Connection {
+    /// One connection to this address, in no pool.
+    pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
+        let pool = Pool::new(&Address::parse(url)?, 1)?;
+        Ok(pool.get().await?)
+    }
+
     /// Gives it back after work that ended so. After trouble with the server it is closed.
     pub(super) fn release<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         self.is_idle = !matches!(outcome, Err(StoreError::Unavailable(_)));

@@ -3,7 +3,10 @@
 use tokio_postgres::Client;
 use tradewind_model::Timestamp;
 
-use super::row::{number, params};
+use super::{
+    connect::Connection,
+    row::{number, params},
+};
 use crate::{
     OpenError, StoreError,
     migrations::{Migration, pending},
@@ -13,8 +16,14 @@ use crate::{
 /// The migrations, in order. The first has number 1.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_init.sql")];
 
-/// Within a transaction.
-pub(super) async fn migrate(db: &Client, now: Timestamp) -> Result<(), OpenError> {
+/// In one transaction, which after an error ends with the connection.
+pub(crate) async fn migrate(db: &Connection, now: Timestamp) -> Result<(), OpenError> {
+    db.begin().await?;
+    apply_pending(db, now).await?;
+    Ok(db.end(Ok(())).await?)
+}
+
+async fn apply_pending(db: &Client, now: Timestamp) -> Result<(), OpenError> {
     // Whoever comes second waits here and then finds all of them applied.
     let turn = "SELECT pg_advisory_xact_lock(hashtextextended('tradewind migrations', 0))";
     db.query_typed(turn, &[]).await.map_err(StoreError::from)?;

@@ -126,7 +126,7 @@ pub(super) fn from_names<T: Copy>(
 
 /// A text as a column takes it. `PostgreSQL`'s texts have no zero byte: it is written as two characters,
 /// of which the first, which nobody types, is written as two as well.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     if !text.contains(['\0', ESCAPE]) {
         return text.to_owned();
     }
@@ -144,7 +144,7 @@ pub(super) fn text_or_none(row: &Row, index: usize) -> Result<Option<String>, St
     Ok(row.try_get::<_, Option<&str>>(index)?.map(unescaped))
 }
 
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     text.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}")
 }
 

@@ -19,7 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_links.sql"),
 ];
 
-pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
+pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
     run(connection, MIGRATIONS, now)
 }
 

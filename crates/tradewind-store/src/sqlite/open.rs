@@ -29,14 +29,14 @@ const READER_CACHE_KIB: i64 = 2 << 10;
 
 /// A data directory that is ours until this is dropped.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     _lock: File,
 }
 
 impl Directory {
     /// Creates the directory if it is missing, for this user only, and locks it.
-    pub(super) fn lock(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn lock(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory {
             path: path.to_owned(),
             source,
@@ -63,7 +63,7 @@ impl Directory {
         })
     }
 
-    pub(super) fn writer(&self) -> rusqlite::Result<Connection> {
+    pub(crate) fn writer(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = self.connect(flags, WRITER_CACHE_KIB)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -110,7 +110,7 @@ fn holder(lock: &mut File) -> String {
     }
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -27,6 +27,8 @@ const CHECKPOINT_PAGES: i64 = if cfg!(test) { 4_096 } else { 12_288 };
 /// Pages in the log (256 MiB) beyond which nothing is written before they are in the database. Tests
 /// have less patience here too.
 const LOG_PAGES_MAX: i64 = if cfg!(test) { 5_000 } else { 65_536 };
+/// The same in bytes, for who copies the database meanwhile.
+pub(super) const LOG_BYTES_MAX: u64 = 256 << 20;
 /// How long to leave a checkpoint alone that failed.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
 

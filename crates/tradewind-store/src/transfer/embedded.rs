@@ -1,0 +1,205 @@
+//! The end of a move that is a directory.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use rusqlite::{
+    Connection, OptionalExtension as _, params_from_iter,
+    types::{Value as Sql, ValueRef},
+};
+use tradewind_model::Timestamp;
+
+use super::{
+    End, Marks, TransferError,
+    table::{Row, Table, Value},
+};
+use crate::{OpenError, page::row_limit, sqlite};
+
+pub(super) struct Embedded {
+    connection: Connection,
+    /// Keeps servers out.
+    _directory: sqlite::Directory,
+}
+
+/// Fails when a move to this database was begun and not finished.
+pub(crate) fn refuse_unfinished(db: &Connection) -> Result<(), OpenError> {
+    begun(db)?.map_or(Ok(()), |_| Err(OpenError::Unfinished))
+}
+
+fn begun(db: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    let exists: bool = db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'transfer')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !exists {
+        return Ok(None);
+    }
+    db.query_row("SELECT source FROM transfer", [], |row| row.get(0))
+        .optional()
+}
+
+impl Embedded {
+    pub(super) fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        let directory = sqlite::Directory::lock(path)?;
+        let mut connection = directory.writer()?;
+        sqlite::migrate(&mut connection, now)?;
+        // The writer's way to keep its log small is not at work here.
+        connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+        Ok(Self {
+            connection,
+            _directory: directory,
+        })
+    }
+}
+
+#[async_trait(?Send)]
+impl End for Embedded {
+    async fn made_at(&self) -> Result<String, TransferError> {
+        let sql = "SELECT group_concat(applied_at_ms) FROM migration";
+        Ok(self.connection.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// It is locked.
+    async fn check_idle(&self) -> Result<(), TransferError> {
+        Ok(())
+    }
+
+    async fn marks(&self) -> Result<Marks, TransferError> {
+        Ok(self.connection.query_row(
+            "SELECT MAX(c.used_sequence, COALESCE(l.last, 0)),
+                 COALESCE(l.first - 1, c.used_sequence), c.swept_message_row, c.conversations
+             FROM counter c, (SELECT MIN(sequence) AS first, MAX(sequence) AS last FROM log) l",
+            [],
+            |row| {
+                Ok(Marks {
+                    head: row.get(0)?,
+                    swept: row.get(1)?,
+                    swept_message: row.get(2)?,
+                    conversations: row.get(3)?,
+                })
+            },
+        )?)
+    }
+
+    async fn count(&self, table: &'static Table) -> Result<u64, TransferError> {
+        let sql = format!("SELECT COUNT(*) FROM {}", table.name);
+        let count: i64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn read(
+        &self,
+        table: &'static Table,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TransferError> {
+        let (key, name) = (key(table), table.name);
+        let names = table.names();
+        let from = if after.is_some() {
+            format!("WHERE ({key}) > ({})", places(1, table.key))
+        } else {
+            String::new()
+        };
+        let limit = row_limit(limit);
+        let sql = format!("SELECT {names} FROM {name} {from} ORDER BY {key} LIMIT {limit}");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let values = after.unwrap_or_default().iter().map(sql_of);
+        let rows = statement.query_map(params_from_iter(values), |row| {
+            let columns = 0..table.columns.len();
+            columns
+                .map(|index| Ok(row.get_ref(index)?.into()))
+                .collect()
+        })?;
+        Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
+    }
+
+    async fn last(&self, table: &'static Table) -> Result<Option<Vec<Value>>, TransferError> {
+        let key = key(table);
+        let backwards = key.replace(", ", " DESC, ");
+        let name = table.name;
+        let sql = format!("SELECT {key} FROM {name} ORDER BY {backwards} DESC LIMIT 1");
+        let found = self.connection.query_row(&sql, [], |row| {
+            (0..table.key)
+                .map(|index| Ok(row.get_ref(index)?.into()))
+                .collect()
+        });
+        Ok(found.optional()?)
+    }
+
+    async fn begun(&self) -> Result<Option<Vec<u8>>, TransferError> {
+        Ok(begun(&self.connection)?)
+    }
+
+    async fn begin(&mut self, source: [u8; 32], _marks: Marks) -> Result<(), TransferError> {
+        let tx = self.connection.transaction()?;
+        tx.execute_batch("CREATE TABLE IF NOT EXISTS transfer (source BLOB NOT NULL) STRICT")?;
+        tx.execute("INSERT INTO transfer (source) VALUES (?1)", [source])?;
+        Ok(tx.commit()?)
+    }
+
+    async fn write(&mut self, table: &'static Table, rows: &[Row]) -> Result<(), TransferError> {
+        // What leads from message to message is not moved: each is found by the index instead.
+        let (more, values) = match table.name {
+            "message" => (", previous_row, anchor", ", NULL, 1"),
+            _ => ("", ""),
+        };
+        let (name, names) = (table.name, table.names());
+        let places = places(1, table.columns.len());
+        let sql = format!("INSERT INTO {name} ({names}{more}) VALUES ({places}{values})");
+        let tx = self.connection.transaction()?;
+        {
+            let mut statement = tx.prepare_cached(&sql)?;
+            for row in rows {
+                statement.execute(params_from_iter(row.iter().map(sql_of)))?;
+            }
+        }
+        Ok(tx.commit()?)
+    }
+
+    async fn finish(&mut self, marks: Marks) -> Result<(), TransferError> {
+        let tx = self.connection.transaction()?;
+        tx.execute(
+            "UPDATE counter SET used_sequence = ?1, swept_message_row = ?2, conversations = ?3",
+            (marks.head, marks.swept_message, marks.conversations),
+        )?;
+        tx.execute_batch("DROP TABLE transfer")?;
+        tx.commit()?;
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+fn key(table: &Table) -> String {
+    let names = table.columns.iter().take(table.key);
+    let names: Vec<_> = names.map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+fn places(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..first + count).map(|n| format!("?{n}")).collect();
+    places.join(", ")
+}
+
+fn sql_of(value: &Value) -> Sql {
+    match value {
+        Value::Null => Sql::Null,
+        Value::Number(number) => Sql::Integer(*number),
+        Value::Bytes(bytes) => Sql::Blob(bytes.clone()),
+        Value::Text(text) => Sql::Text(text.clone()),
+    }
+}
+
+impl From<ValueRef<'_>> for Value {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Number(number),
+            // There is no such column.
+            ValueRef::Real(number) => Self::Text(number.to_string()),
+            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+}
