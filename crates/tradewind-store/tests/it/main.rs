@@ -50,6 +50,7 @@ mod set_aside;
 mod settle;
 mod sqlite;
 mod token;
+mod transfer;
 mod undelivered;
 mod upgrade;
 mod upkeep;

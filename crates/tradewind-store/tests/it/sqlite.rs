@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -13,12 +13,15 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tradewind_model::{Clock, ManualClock, MessageId, Sequence, SystemClock};
-use tradewind_store::{Appended, OpenError, SqliteStore, Store};
+use tradewind_store::{Appended, BackupError, OpenError, SqliteStore, Store, back_up};
 
 use crate::world::{Backend, World, at, channel, from_contact};
 
 /// A database in a directory that is removed when nobody has it any more.
-pub(crate) struct Sqlite(Arc<TempDir>);
+pub(crate) struct Sqlite(
+    PathBuf,
+    #[expect(dead_code, reason = "it is there while this is")] Option<Arc<TempDir>>,
+);
 
 impl Sqlite {
     pub(crate) fn new() -> Self {
@@ -26,14 +29,18 @@ impl Sqlite {
     }
 
     pub(crate) fn at(directory: Arc<TempDir>) -> Self {
-        Self(directory)
+        Self(directory.path().to_owned(), Some(directory))
+    }
+
+    pub(crate) fn at_path(path: &Path) -> Self {
+        Self(path.to_owned(), None)
     }
 }
 
 #[async_trait]
 impl Backend for Sqlite {
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(self.0.path(), clock).unwrap())
+        Arc::new(SqliteStore::open(&self.0, clock).unwrap())
     }
 }
 
@@ -165,7 +172,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
 #[tokio::test]
 async fn the_files_hold_what_was_answered_while_the_store_is_open() {
     let directory = Arc::new(TempDir::new().unwrap());
-    let world = World::new(Sqlite(Arc::clone(&directory))).await;
+    let world = World::new(Sqlite::at(Arc::clone(&directory))).await;
     let site = world.connect("site").await;
     let message = world.receive(&site, "ada", "hello").await;
 
@@ -174,7 +181,7 @@ async fn the_files_hold_what_was_answered_while_the_store_is_open() {
     for file in ["tradewind.db", "tradewind.db-wal"] {
         std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
     }
-    let world = World::new(Sqlite(Arc::new(copy))).await;
+    let world = World::new(Sqlite::at(Arc::new(copy))).await;
     assert_eq!(world.messages(message.conversation_id).await, [message]);
 }
 
@@ -183,7 +190,7 @@ async fn a_message_costs_at_most_600_bytes_of_disk() {
     const MESSAGES: usize = 4_000;
 
     let directory = Arc::new(TempDir::new().unwrap());
-    let world = World::new(Sqlite(Arc::clone(&directory))).await;
+    let world = World::new(Sqlite::at(Arc::clone(&directory))).await;
     let site = world.connect("site").await;
     let size = || {
         directory
@@ -254,7 +261,7 @@ async fn what_was_answered_survives_a_kill() {
     for _ in 0..3 {
         answered.extend(life_of_a_victim(directory.path()));
 
-        let world = World::new(Sqlite(Arc::clone(&directory))).await;
+        let world = World::new(Sqlite::at(Arc::clone(&directory))).await;
         let mut stored = HashSet::new();
         let mut positions: HashMap<_, u64> = HashMap::new();
         let mut cursor = Sequence::START;
@@ -304,4 +311,40 @@ fn life_of_a_victim(directory: &Path) -> Vec<MessageId> {
     assert!(killed, "the victim ended by itself");
     victim.wait().unwrap();
     answered
+}
+
+#[tokio::test]
+async fn a_copy_that_is_made_while_it_is_written_is_whole() {
+    let directory = Arc::new(TempDir::new().unwrap());
+    let world = World::new(Sqlite::at(Arc::clone(&directory))).await;
+    let channel = world.connect("site").await;
+    for number in 0..3_000 {
+        world.receive(&channel, "ada", &format!("{number}")).await;
+    }
+    let copy = TempDir::new().unwrap().path().join("copy");
+    let (from, to) = (directory.path().to_owned(), copy.clone());
+    let copying = std::thread::spawn(move || {
+        let mut told = 0;
+        back_up(&from, &to, &mut |_, _| told += 1).unwrap();
+    });
+    let mut later = 0;
+    while !copying.is_finished() || later < 100 {
+        world.receive(&channel, "ben", "later").await;
+        later += 1;
+    }
+    copying.join().unwrap();
+
+    let copied = World::new(Sqlite::at_path(&copy)).await;
+    let entries = copied.log().await;
+    let whole = world.log().await;
+    assert!(entries.len() >= 3_000 && entries.len() <= whole.len());
+    assert_eq!(
+        entries,
+        whole[..entries.len()],
+        "it is what was there at one moment"
+    );
+    let refused = back_up(directory.path(), &copy, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, BackupError::Exists(_)), "{refused:?}");
+    let refused = back_up(&copy.join("nothing"), &copy.join("more"), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, BackupError::NoStore(_)), "{refused:?}");
 }
