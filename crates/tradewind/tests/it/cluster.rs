@@ -314,10 +314,6 @@ impl Place {
         let path = self.0.path().join("place");
         path.to_str().unwrap().to_owned()
     }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        run_script(arguments)
-    }
 }
 
 impl Drop for Place {

@@ -21,6 +21,7 @@ mod hostile;
 mod kill;
 mod live;
 mod many;
+mod moves;
 mod operator;
 mod pull;
 mod readme;

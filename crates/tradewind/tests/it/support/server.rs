@@ -86,6 +86,15 @@ impl Server {
         Self::start_as("serve", configure).await
     }
 
+    /// A server on a directory that exists, and stays.
+    pub(crate) async fn start_on(data: &Path) -> Self {
+        fn configure(command: &mut Command) -> &mut Command {
+            command.args(["--webhook-allow", "127.0.0.0/8"])
+        }
+        let directory = TempDir::new().unwrap();
+        Self::begin("serve", data.to_owned(), directory, Box::new(configure)).await
+    }
+
     /// Starts a command that serves: `serve` or `demo`.
     pub(crate) async fn start_as(
         name: &'static str,
@@ -93,6 +102,15 @@ impl Server {
     ) -> Self {
         let directory = TempDir::new().unwrap();
         let data = directory.path().join("data");
+        Self::begin(name, data, directory, Box::new(configure)).await
+    }
+
+    async fn begin(
+        name: &'static str,
+        data: PathBuf,
+        directory: TempDir,
+        configure: Configure,
+    ) -> Self {
         let mut command = serving(name, &data, SocketAddr::from(([127, 0, 0, 1], 0)));
         configure(&mut command);
         let (process, greeting, address) = launch(command, directory.path()).await;
@@ -103,7 +121,7 @@ impl Server {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             process,
             name,
-            configure: Box::new(configure),
+            configure,
             directory,
         }
     }
