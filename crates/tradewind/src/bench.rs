@@ -62,6 +62,8 @@ pub(crate) struct Bench {
     pub(crate) divisor: u32,
     /// The Tradewind that is measured.
     pub(crate) program: PathBuf,
+    /// A `PostgreSQL` on this machine.
+    pub(crate) database: Option<String>,
     /// The one whose instructions are shown beside its.
     pub(crate) before: Option<PathBuf>,
 }

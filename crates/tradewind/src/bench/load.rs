@@ -4,7 +4,7 @@
 //! messages are due at fixed times whatever the server does, and are stamped with those, so that one that
 //! had to wait for a slow answer counts with its wait.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, iter::Cycle, net::SocketAddr, vec};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
@@ -36,7 +36,8 @@ const OPEN_CONNECTIONS_MAX: usize = 512;
 /// What to send.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
-    pub(super) server: SocketAddr,
+    /// Connections are spread over them.
+    pub(super) servers: Vec<SocketAddr>,
     pub(super) visitors: Visitors,
     pub(super) phase: u64,
     pub(super) pace: Pace,
@@ -118,6 +119,8 @@ struct Load {
     plan: Plan,
     kept: Vec<HeaderValue>,
     host: HeaderValue,
+    /// Who gets the next connection.
+    servers: Cycle<vec::IntoIter<SocketAddr>>,
     /// The number that was sent last, of each conversation.
     numbers: Vec<u32>,
     /// Conversations without a message under way; the one that waits longest goes next.
@@ -145,9 +148,11 @@ impl Load {
             Pace::Open(_) => (64, OPEN_CONNECTIONS_MAX - 64),
         };
         let mut connections = Vec::with_capacity(open);
-        for _ in 0..open {
-            connections.push(wire::connect(plan.server, &tasks).await?);
+        let mut servers = plan.servers.clone().into_iter().cycle();
+        for server in servers.by_ref().take(open) {
+            connections.push(wire::connect(server, &tasks).await?);
         }
+        let host = plan.servers.first().context("no server")?.to_string();
         let Visitors {
             first,
             conversations,
@@ -155,7 +160,8 @@ impl Load {
         } = plan.visitors;
         let mut load = Self {
             kept: Vec::new(),
-            host: HeaderValue::from_str(&plan.server.to_string())?,
+            host: HeaderValue::from_str(&host)?,
+            servers,
             numbers: vec![0; usize::try_from(conversations)?],
             idle: (0..conversations).collect(),
             connections,
@@ -242,7 +248,8 @@ impl Load {
             self.room -= 1;
         }
         self.lateness.add(clock::now().saturating_sub(at));
-        let (server, tasks) = (self.plan.server, self.tasks.clone());
+        let server = self.servers.next().context("no server")?;
+        let tasks = self.tasks.clone();
         Ok(Some(async move {
             let result = exchange(connection, request, server, tasks).await;
             Ended {

@@ -1,6 +1,7 @@
 //! What can be measured: one module a scenario.
 
 mod backlog;
+mod cluster;
 mod consumers;
 mod growth;
 mod held;
@@ -12,6 +13,10 @@ mod sockets;
 use super::{Bench, Report, figure::shown};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, which are not Markdown"
+)]
 pub(crate) enum Scenario {
     /// Throughput, cost and latency against the floor and the limit.
     Main,
@@ -27,6 +32,9 @@ pub(crate) enum Scenario {
     Growth,
     /// What many open pages take, and how fast a message reaches one.
     Sockets,
+    /// How fast one, two and three nodes are on one PostgreSQL, which --database names, and what they
+    /// and it cost.
+    Cluster,
     /// How many instructions a message takes: the figure to compare between builds.
     Instructions,
 }
@@ -41,6 +49,7 @@ impl Scenario {
             Self::Consumers => "consumers",
             Self::Growth => "growth",
             Self::Sockets => "sockets",
+            Self::Cluster => "cluster",
             Self::Instructions => "instructions",
         }
     }
@@ -54,6 +63,7 @@ impl Scenario {
             Self::Consumers => consumers::run(bench).await,
             Self::Growth => growth::run(bench).await,
             Self::Sockets => sockets::run(bench).await,
+            Self::Cluster => cluster::run(bench).await,
             Self::Instructions => instructions::run(bench).await,
         }
     }

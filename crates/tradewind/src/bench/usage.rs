@@ -27,6 +27,25 @@ impl Usage {
     }
 }
 
+/// Seconds of CPU of a process and all that it started, since it did; of those that have ended, too.
+pub(super) fn family(pid: u32) -> io::Result<f64> {
+    let mut total = 0;
+    for process in fs::read_dir("/proc")? {
+        let name = process?.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile is counted with its parent.
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        if number == pid {
+            total += ticks(&stat).unwrap_or(0) + ticks_of_ended(&stat).unwrap_or(0);
+        } else if parent(&stat) == Some(pid) {
+            total += ticks(&stat).unwrap_or(0);
+        }
+    }
+    Ok(float(total) / float(rustix::param::clock_ticks_per_second()))
+}
+
 /// Seconds of CPU of the whole machine, all cores together, since it started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cores {
@@ -112,6 +131,19 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
+/// The same of its children that have ended.
+fn ticks_of_ended(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(13);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+fn parent(stat: &str) -> Option<u32> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
+    fields.next()?.parse().ok()
+}
+
 /// Lets this process, and those that it starts, open as many files as they may.
 pub(super) fn raise_open_files() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
@@ -138,6 +170,8 @@ mod tests {
     fn a_processs_time_is_found_behind_any_name() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 1 0 5 0 0";
         assert_eq!(super::ticks(stat), Some(42));
+        assert_eq!(super::ticks_of_ended(stat), Some(0));
+        assert_eq!(super::parent(stat), Some(1));
         assert_eq!(super::ticks("7 (a"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What is measured, with everything around it: a server, its receiver, and the load on it.
 
+mod database;
 mod pages;
 mod phase;
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tradewind_model::{Channel, OsRandom, Random as _, SystemClock};
 use tradewind_sources::chat_plugin;
-use tradewind_store::{SqliteStore, Store as _};
+use tradewind_store::{SqliteStore, Store};
 
 pub(crate) use self::phase::{Phase, Work};
 use super::{child::Process, clock, load::Visitors, machine::Flushes, part::Part};
@@ -47,12 +48,15 @@ impl Subject {
     }
 }
 
-/// A server and its receiver. Ends when it is dropped.
+/// Servers and their receiver. Ends when it is dropped.
 pub(crate) struct World {
     subject: Subject,
-    server: Process,
+    /// One, or the nodes of a cluster.
+    servers: Vec<Process>,
     receiver: Process,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    /// The first process of `PostgreSQL`, if the server works on one.
+    database: Option<u32>,
     receiver_address: SocketAddr,
     client: reqwest::Client,
     token: String,
@@ -72,32 +76,27 @@ impl World {
     ) -> anyhow::Result<Self> {
         let directory = directory.join(subject.name());
         std::fs::create_dir_all(&directory)?;
-        let name = |part: &str| format!("{}-{part}", subject.name());
-        let mut receiver =
-            Process::start_part(&Part::Receiver, &name("receiver"), &directory).await?;
-        let receiver_address = receiver.address().await?;
-        let token = format!("{:032x}", OsRandom::default().bits());
+        let (receiver, receiver_address) = receiver(subject, &directory).await?;
+        let token = token();
         let visitors = prepare(&directory.join("data")).await?;
         let started = clock::now();
-        let (server, address) = match subject {
-            Subject::Tradewind => serve(program, &directory, &token).await?,
+        let server = match subject {
+            Subject::Tradewind => serve(program, &directory, &token, None).await?,
             Subject::Floor => relay(&Part::Relay(receiver_address), subject, &directory).await?,
             Subject::Limit => {
                 relay(&Part::BareRelay(receiver_address), subject, &directory).await?
             }
         };
         let start_up = Duration::from_nanos(clock::now() - started);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(ASK_MAX)
-            .build()?;
+        let (servers, addresses) = [server].into_iter().unzip();
         let world = Self {
             subject,
-            server,
+            servers,
             receiver,
-            address,
+            addresses,
+            database: None,
             receiver_address,
-            client,
+            client: client()?,
             token,
             visitors,
             phases: 0,
@@ -111,13 +110,54 @@ impl World {
         Ok(world)
     }
 
+    /// Starts so many nodes on a new database at `server`, which is a `PostgreSQL` on this machine.
+    pub(crate) async fn start_cluster(
+        program: &Path,
+        directory: &Path,
+        server: &str,
+        nodes: usize,
+    ) -> anyhow::Result<Self> {
+        let subject = Subject::Tradewind;
+        let (receiver, receiver_address) = receiver(subject, directory).await?;
+        let token = token();
+        let (url, database) = database::create(server).await?;
+        let visitors = database::prepare(&url).await?;
+        let started = clock::now();
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+        for node in 0..nodes {
+            let directory = directory.join(format!("node-{node}"));
+            std::fs::create_dir_all(&directory)?;
+            let (server, address) = serve(program, &directory, &token, Some(&url)).await?;
+            servers.push(server);
+            addresses.push(address);
+        }
+        let start_up = Duration::from_nanos(clock::now() - started);
+        let world = Self {
+            subject,
+            servers,
+            receiver,
+            addresses,
+            database: Some(database),
+            receiver_address,
+            client: client()?,
+            token,
+            visitors,
+            phases: 0,
+            flushes: Flushes::of(directory)?,
+            directory: directory.to_owned(),
+            start_up,
+        };
+        world.subscribe(0, json!({})).await?;
+        Ok(world)
+    }
+
     pub(crate) fn subject(&self) -> Subject {
         self.subject
     }
 
     /// Calls an endpoint of the server.
     pub(crate) async fn call(&self, verb: &str, body: &Value) -> anyhow::Result<Value> {
-        let url = format!("http://{}/{verb}", self.address);
+        let url = format!("http://{}/{verb}", self.address()?);
         let request = self.client.post(url).bearer_auth(&self.token).json(body);
         let response = request.send().await?;
         let status = response.status();
@@ -148,12 +188,39 @@ impl World {
 
     /// The server's process.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
-        self.server.pid()
+        self.servers.first().context("no server")?.pid()
     }
+
+    /// That of the first server.
+    fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.addresses.first().copied().context("no server")
+    }
+}
+
+async fn receiver(subject: Subject, directory: &Path) -> anyhow::Result<(Process, SocketAddr)> {
+    let name = format!("{}-receiver", subject.name());
+    let mut receiver = Process::start_part(&Part::Receiver, &name, directory).await?;
+    let address = receiver.address().await?;
+    Ok((receiver, address))
+}
+
+fn token() -> String {
+    format!("{:032x}", OsRandom::default().bits())
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ASK_MAX)
+        .build()
 }
 
 /// Makes a data directory with a channel, and tells who may write there.
 pub(super) async fn prepare(data: &Path) -> anyhow::Result<Visitors> {
+    prepare_store(&SqliteStore::open(data, Arc::new(SystemClock))?).await
+}
+
+async fn prepare_store(store: &dyn Store) -> anyhow::Result<Visitors> {
     let source = chat_plugin::source();
     let channel = Channel {
         id: Channel::id_of(&source, "bench"),
@@ -165,7 +232,6 @@ pub(super) async fn prepare(data: &Path) -> anyhow::Result<Visitors> {
         connected: true,
     };
     let channel_id = channel.id;
-    let store = SqliteStore::open(data, Arc::new(SystemClock))?;
     store.connect_channel(channel).await?;
     let key = store
         .secret(chat_plugin::SECRET_NAME, OsRandom::default().secret())
@@ -195,6 +261,7 @@ async fn serve(
     program: &Path,
     directory: &Path,
     token: &str,
+    database: Option<&str>,
 ) -> anyhow::Result<(Process, SocketAddr)> {
     // The settings file of the working directory is not for this server.
     let settings = directory.join("tradewind.toml");
@@ -208,6 +275,9 @@ async fn serve(
         .arg(settings)
         .env("TRADEWIND_API_TOKEN", token)
         .env("TRADEWIND_LOG", "warn");
+    if let Some(url) = database {
+        program.env("TRADEWIND_DATABASE", url);
+    }
     let mut process = Process::start(program, Subject::Tradewind.name(), directory)?;
     let greeting = process.line(Duration::ZERO).await?;
     let address = greeting

@@ -22,6 +22,10 @@ use crate::{
 pub(crate) struct Missed;
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, which are not Markdown"
+)]
 pub(crate) struct BenchOptions {
     /// What to measure
     #[arg(value_name = "SCENARIO", value_enum, default_values_t = [Scenario::Main])]
@@ -50,6 +54,9 @@ pub(crate) struct BenchOptions {
     /// Count the instructions of this build too, and show both [scenario instructions]
     #[arg(long, value_name = "PROGRAM")]
     before: Option<PathBuf>,
+    /// A PostgreSQL on this machine in which databases may be made [scenario cluster]
+    #[arg(long, value_name = "postgres://…")]
+    database: Option<String>,
     /// Exit with 1 when a budget is not met
     #[arg(long)]
     strict: bool,
@@ -96,6 +103,7 @@ pub(super) async fn run(options: &BenchOptions) -> anyhow::Result<()> {
             Some(program) => program.clone(),
             None => std::env::current_exe()?,
         },
+        database: options.database.clone(),
         before: options.before.clone(),
     };
     // Dropping it ends the processes.

@@ -21,7 +21,7 @@ impl World {
     /// Opens the sockets of the first `count` visitors.
     pub(crate) async fn open_sockets(&self, count: u32) -> anyhow::Result<OpenPages> {
         let part = Part::Sockets(Pages {
-            server: self.address,
+            server: self.address()?,
             visitors: Visitors {
                 conversations: count,
                 ..self.visitors.clone()

@@ -43,8 +43,10 @@ pub(crate) struct Phase {
     pub(crate) accepting: f64,
     /// Seconds until the last arrival.
     pub(crate) delivering: f64,
-    /// CPU seconds of the server, the load generator and the receiver.
+    /// CPU seconds of the servers, the load generator and the receiver.
     pub(crate) server_cpu: f64,
+    /// The same of `PostgreSQL`, where there is one.
+    pub(crate) database_cpu: f64,
     pub(crate) load_cpu: f64,
     pub(crate) receiver_cpu: f64,
     /// Cores that other programs kept busy.
@@ -94,6 +96,7 @@ impl Load {
 struct Look {
     at: u64,
     server: Usage,
+    database: Option<f64>,
     load: Usage,
     receiver: Usage,
     cores: Cores,
@@ -126,7 +129,7 @@ impl World {
         let stats = self.await_arrivals(events).await?;
         let after = self.look(&load)?;
         self.check(&stats, events)?;
-        let (memory, memory_peak) = usage::memory(self.server.pid()?)?;
+        let (memory, memory_peak) = self.memory()?;
         Ok(phase(
             &loaded,
             &stats,
@@ -150,7 +153,7 @@ impl World {
     /// A load generator that waits for [`Load::begin`].
     pub(crate) async fn load(&self, work: Work) -> anyhow::Result<Load> {
         let plan = Part::Load(Plan {
-            server: self.address,
+            servers: self.addresses.clone(),
             visitors: Visitors {
                 first: work.first,
                 conversations: work.conversations,
@@ -206,19 +209,45 @@ impl World {
     }
 
     pub(super) fn invalid(&self, fault: &str) -> anyhow::Error {
-        Invalid(self.server.failed(fault).to_string()).into()
+        let told = self.servers.first().map(|server| server.failed(fault));
+        Invalid(told.map_or_else(|| fault.to_owned(), |told| told.to_string())).into()
     }
 
     fn look(&self, load: &Load) -> anyhow::Result<Look> {
         let of = |process: &Process| anyhow::Ok(Usage::of(process.pid()?)?);
         Ok(Look {
             at: clock::now(),
-            server: of(&self.server)?,
+            server: self.usage()?,
+            database: self.database.map(usage::family).transpose()?,
             load: of(&load.process)?,
             receiver: of(&self.receiver)?,
             cores: Cores::look(),
             syncs: self.flushes.count(),
         })
+    }
+
+    /// Of all servers together.
+    fn usage(&self) -> anyhow::Result<Usage> {
+        let mut all = Usage {
+            cpu: 0.0,
+            written: Some(0),
+        };
+        for server in &self.servers {
+            let one = Usage::of(server.pid()?)?;
+            all.cpu += one.cpu;
+            all.written = all.written.zip(one.written).map(|(all, one)| all + one);
+        }
+        Ok(all)
+    }
+
+    /// Of the server that has most: now, and at most so far.
+    fn memory(&self) -> anyhow::Result<(u64, u64)> {
+        let mut most = (0, 0);
+        for server in &self.servers {
+            let (now, peak) = usage::memory(server.pid()?)?;
+            most = (most.0.max(now), most.1.max(peak));
+        }
+        Ok(most)
     }
 
     async fn ask_receiver(&self, path: &str, body: Vec<u8>) -> anyhow::Result<String> {
@@ -237,10 +266,11 @@ fn phase(
 ) -> Phase {
     let seconds = |until: u64| float(until.saturating_sub(loaded.first_sent_at)) / 1e9;
     let server_cpu = after.server.cpu - before.server.cpu;
+    let database_cpu = after.database.unwrap_or(0.0) - before.database.unwrap_or(0.0);
     let load_cpu = after.load.cpu - before.load.cpu;
     let receiver_cpu = after.receiver.cpu - before.receiver.cpu;
     let looked = float(after.at - before.at) / 1e9;
-    let ours = (server_cpu + load_cpu + receiver_cpu) / looked;
+    let ours = (database_cpu + server_cpu + load_cpu + receiver_cpu) / looked;
     let cores = after.cores.since(before.cores, looked);
     let difference = |after: Option<u64>, before: Option<u64>| Some(after? - before?);
     Phase {
@@ -250,6 +280,7 @@ fn phase(
         accepting: seconds(loaded.last_answered_at),
         delivering: seconds(stats.last_at),
         server_cpu,
+        database_cpu,
         load_cpu,
         receiver_cpu,
         others_cores: (cores.busy - ours).max(0.0),
