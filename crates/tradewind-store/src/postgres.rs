@@ -9,6 +9,7 @@ mod channel;
 mod connect;
 mod consumer;
 mod conversation;
+mod head;
 mod lease;
 mod listen;
 mod log;
@@ -126,8 +127,7 @@ impl PostgresStore {
 
     /// Tells here at once what the server tells other nodes.
     async fn log_changed(&self) -> Result<(), StoreError> {
-        let newest = on!(self, db => log::head(&db))?;
-        listen::advance(&self.signals.head, newest);
+        self.signals.head.advance(on!(self, db => log::head(&db))?);
         Ok(())
     }
 }

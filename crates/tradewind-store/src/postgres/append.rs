@@ -9,12 +9,15 @@ mod statements;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, mpsc, oneshot},
     task::JoinSet,
 };
 use tradewind_model::{Clock, MessageId, Sequence};
 
-use super::connect::{Pool, within};
+use super::{
+    connect::{Pool, within},
+    head::Head,
+};
 use crate::{Appended, NewMessage, Settlement, StoreError};
 use statements::{append, settle};
 
@@ -43,7 +46,7 @@ enum Job {
 }
 
 impl Writer {
-    pub(super) fn start(pool: Pool, clock: Arc<dyn Clock>, head: watch::Sender<Sequence>) -> Self {
+    pub(super) fn start(pool: Pool, clock: Arc<dyn Clock>, head: Head) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let task = Task { pool, clock, head };
         let mut tasks = JoinSet::new();
@@ -100,7 +103,7 @@ impl Writer {
 struct Task {
     pool: Pool,
     clock: Arc<dyn Clock>,
-    head: watch::Sender<Sequence>,
+    head: Head,
 }
 
 impl Task {
@@ -180,7 +183,7 @@ impl Task {
     /// Wakes who reads the log, here at once; other nodes are told by the server.
     fn tell(&self, newest: Option<Sequence>) {
         if let Some(newest) = newest {
-            super::listen::advance(&self.head, newest);
+            self.head.advance(newest);
         }
     }
 }

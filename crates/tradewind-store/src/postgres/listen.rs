@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{
     connect::Address,
+    head::Head,
     log,
     row::{number, params, sequence},
 };
@@ -38,7 +39,7 @@ const HEARD_MAX: usize = 1_024;
 pub(super) struct Signals {
     /// Tells what this node said from what others did.
     pub(super) node: Uuid,
-    pub(super) head: watch::Sender<Sequence>,
+    pub(super) head: Head,
     pub(super) webhooks_changed: watch::Sender<u64>,
     /// Shards may be free.
     pub(super) leases_changed: Arc<Notify>,
@@ -53,7 +54,7 @@ impl Signals {
         let named = db.query_typed_one("SELECT gen_random_uuid()", &[]).await?;
         Ok(Self {
             node: named.try_get(0)?,
-            head: watch::Sender::new(log::head(db).await?),
+            head: Head::new(log::head(db).await?),
             webhooks_changed: watch::Sender::new(0),
             leases_changed: Arc::default(),
         })
@@ -77,7 +78,7 @@ impl Signals {
     fn heard(&self, said: &Notification) {
         if said.channel() == LOG {
             if let Ok(newest) = said.payload().parse() {
-                advance(&self.head, Sequence(newest));
+                self.head.advance(Sequence(newest));
             }
         } else if said.channel() == LEASES {
             self.leases_changed.notify_one();
@@ -92,6 +93,7 @@ impl Listener {
     pub(super) async fn start(address: Address, signals: Signals) -> Result<Self, StoreError> {
         let first = Ear::open(&address).await?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(signals.head.clone().wake_late());
         tasks.spawn(async move {
             let mut ear = Some(first);
             let mut is_away = false;
@@ -164,7 +166,7 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
     loop {
         match timeout(LOOK, look(&ear.client)).await {
             Ok(Ok((newest, count))) => {
-                advance(&signals.head, newest);
+                signals.head.advance(newest);
                 if changes.replace(count).is_some_and(|before| before != count) {
                     signals.tell_here();
                 }
@@ -191,15 +193,6 @@ async fn look(db: &Client) -> Result<(Sequence, u64), StoreError> {
         )
         .await?;
     Ok((sequence(&row, 0)?, number(&row, 1)?))
-}
-
-/// Moves the head on, never back.
-pub(super) fn advance(head: &watch::Sender<Sequence>, newest: Sequence) {
-    head.send_if_modified(|head| {
-        let is_newer = newest > *head;
-        *head = newest.max(*head);
-        is_newer
-    });
 }
 
 /// What a verb came to, and whether it changed webhooks or replays.

@@ -46,34 +46,38 @@ pub(super) async fn read_log(
     after: Sequence,
     room: Room,
 ) -> Result<LogPage, StoreError> {
-    let (oldest, head) = ends(db).await?;
-    let after = after.max(oldest.previous());
     let mut page = room.page();
-    while page.last().unwrap_or(after) < head {
+    loop {
         let from = page.last().unwrap_or(after);
+        let wanted = page.wanted(FETCHED);
         let rows = db
             .query_typed(
                 concat!(
                     "SELECT ",
                     entry_columns!(),
-                    " FROM (SELECT * FROM log WHERE sequence > $1 AND sequence <= $2
-                            ORDER BY sequence LIMIT $3) l ",
+                    " FROM (SELECT * FROM log
+                            WHERE sequence > $1 AND sequence > (SELECT sequence FROM swept)
+                            ORDER BY sequence LIMIT $2) l ",
                     entry_joins!(),
                     "ORDER BY l.sequence"
                 ),
-                params![integer(from.0) => INT8, integer(head.0) => INT8, page.wanted(FETCHED) => INT8],
+                params![integer(from.0) => INT8, wanted => INT8],
             )
             .await?;
-        if rows.is_empty() {
-            break;
-        }
         for row in &rows {
             if !page.add(entry(row)?) {
                 return Ok(page.full());
             }
         }
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) < wanted {
+            // Nothing is after the last, as there are no gaps. Without any, all may have been swept.
+            let last = match page.last() {
+                Some(last) => last,
+                None => oldest(db).await?.previous().max(after),
+            };
+            return Ok(page.up_to(last));
+        }
     }
-    Ok(page.up_to(head.max(after)))
 }
 
 pub(super) async fn read_lane(
