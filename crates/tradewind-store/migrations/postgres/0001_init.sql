@@ -275,6 +275,34 @@ CREATE INDEX attempt_event ON attempt (event_id);
 CREATE INDEX attempt_conversation ON attempt (conversation_id);
 CREATE INDEX attempt_failed ON attempt (webhook_id) WHERE class <> 'delivered';
 
+-- Entries after `after` with all that is told of them, in the columns that the program knows
+-- (src/columns.rs). A function, as its plan is made once for a connection: making it takes longer than the
+-- read. Each row is looked up by its key, whatever the tables' sizes seem to be.
+CREATE FUNCTION read_log(after BIGINT, at_most BIGINT) RETURNS TABLE (
+    message_id UUID, conversation_id UUID, channel_id UUID, source TEXT, contact_source_id TEXT,
+    message_position BIGINT, sender_kind SMALLINT, sender_id TEXT, content TEXT, state SMALLINT,
+    sent_at_ms BIGINT, sequence BIGINT, entry_position BIGINT, kind SMALLINT, at_ms BIGINT,
+    conversation_created_at_ms BIGINT,
+    source_channel_id TEXT, name TEXT, image_url TEXT
+) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id,
+            m.content, m.state, m.sent_at_ms, l.sequence, l.position, l.kind, l.at_ms, c.created_at_ms,
+            h.source_channel_id, h.name, h.image_url
+        FROM (
+            SELECT * FROM log WHERE sequence > read_log.after
+                AND sequence > (SELECT s.sequence FROM swept s)
+            ORDER BY sequence LIMIT read_log.at_most
+        ) l
+        LEFT JOIN LATERAL (SELECT * FROM message WHERE row = l.message_row OFFSET 0) m ON TRUE
+        LEFT JOIN LATERAL (SELECT * FROM conversation WHERE row = l.lane_row OFFSET 0) c ON TRUE
+        JOIN LATERAL (
+            SELECT * FROM channel WHERE row = COALESCE(c.channel_row, -l.lane_row) OFFSET 0) h ON TRUE
+        ORDER BY l.sequence;
+END $$;
+
 -- Takes the log for the rest of the transaction and says with which sequence its next entry begins, for
 -- which there are partitions then.
 CREATE FUNCTION take_log(wanted BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$

@@ -52,15 +52,7 @@ pub(super) async fn read_log(
         let wanted = page.wanted(FETCHED);
         let rows = db
             .query_typed(
-                concat!(
-                    "SELECT ",
-                    entry_columns!(),
-                    " FROM (SELECT * FROM log
-                            WHERE sequence > $1 AND sequence > (SELECT sequence FROM swept)
-                            ORDER BY sequence LIMIT $2) l ",
-                    entry_joins!(),
-                    "ORDER BY l.sequence"
-                ),
+                "SELECT * FROM read_log($1, $2)",
                 params![integer(from.0) => INT8, wanted => INT8],
             )
             .await?;
