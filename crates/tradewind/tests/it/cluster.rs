@@ -2,6 +2,7 @@
 //! to the network, or to the database.
 
 mod load;
+mod patroni;
 mod proxy;
 
 use std::time::{Duration, Instant};
@@ -313,10 +314,6 @@ impl Place {
     fn path(&self) -> String {
         let path = self.0.path().join("place");
         path.to_str().unwrap().to_owned()
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        run_script(arguments)
     }
 }
 
