@@ -10,6 +10,7 @@ mod channel;
 mod connect;
 mod consumer;
 mod conversation;
+mod hosts;
 mod lease;
 mod listen;
 mod log;

@@ -11,6 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use rustls_platform_verifier::ConfigVerifierExt as _;
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode, TargetSessionAttrs},
@@ -18,6 +19,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::hosts::{Carried, Hosts};
 use crate::{OpenError, StoreError, crash};
 
 /// How long a new connection may take, and how long a caller waits for one of the pool.
@@ -57,10 +59,7 @@ impl fmt::Debug for PostgresSettings {
 
 /// How to connect.
 #[derive(Clone)]
-pub(super) struct Address {
-    pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
-}
+pub(super) struct Address(Hosts);
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
@@ -69,16 +68,28 @@ impl Address {
         if config.get_ssl_mode() == SslMode::Prefer {
             config.ssl_mode(default_mode(config.get_hosts()));
         }
-        config
-            .application_name("tradewind")
-            .connect_timeout(CONNECT_MAX)
-            .keepalives_idle(UNACKNOWLEDGED_MAX)
-            .keepalives_interval(Duration::from_secs(1))
-            .keepalives_retries(4)
-            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let configure = |config: &mut Config| {
+            config
+                .application_name("tradewind")
+                .connect_timeout(CONNECT_MAX)
+                .keepalives_idle(UNACKNOWLEDGED_MAX)
+                .keepalives_interval(Duration::from_secs(1))
+                .keepalives_retries(4)
+                .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+                .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        };
         let tls = MakeRustlsConnect::new(tls(root.as_deref())?);
-        Ok(Self { config, tls })
+        Ok(Self(Hosts::new(&config, configure, tls)))
+    }
+
+    /// A connection of one's own, which somebody has to carry.
+    pub(super) async fn connect(&self) -> Result<(Client, Carried), StoreError> {
+        match timeout(CONNECT_MAX, self.0.connect()).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(StoreError::Unavailable(
+                "the database does not answer".into(),
+            )),
+        }
     }
 }
 
@@ -155,9 +166,10 @@ pub(super) struct Pool(Objects);
 
 impl Pool {
     pub(super) fn new(address: &Address, connections: usize) -> Result<Self, OpenError> {
-        let manager = Manager::from_config(
-            address.config.clone(),
-            address.tls.clone(),
+        // The hosts know all of it.
+        let manager = Manager::from_connect(
+            Config::new(),
+            address.0.clone(),
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -215,6 +227,13 @@ impl Connection {
     /// Gives it back after work that ended so. After trouble with the server it is closed.
     pub(super) fn release<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         self.is_idle = !matches!(outcome, Err(StoreError::Unavailable(_)));
+        if !self.is_idle
+            && let Some(object) = &self.object
+            && let Some(pool) = Object::pool(object)
+        {
+            // Those that wait lead to the same server: each would have to be waited for in its turn.
+            pool.retain(|_, _| false);
+        }
         outcome
     }
 
@@ -264,7 +283,7 @@ impl Drop for Connection {
 pub(super) async fn within<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(VERB_MAX, work).await {
+    match timeout(VERB_MAX, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::Unavailable(
             "the database does not answer".into(),

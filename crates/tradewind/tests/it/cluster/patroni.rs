@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Cluster, SOON, go_on, serves};
-use crate::support::database::run_script_named;
+use crate::support::{database::run_script_named, until_some};
 
 /// Patroni's `ttl`, until it holds that the primary is dead; then it promotes the standby.
 const PROMOTED: Duration = Duration::from_secs(40);
@@ -47,6 +47,46 @@ async fn nothing_is_lost_however_often_patroni_fails_over() {
     let repeats = cluster.check().await;
     assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
     assert!(repeats.longest_pause < PAUSE_MAX, "{repeats:?}");
+}
+
+/// A server that hangs takes connections, and says nothing. It does not wake: Patroni, without a
+/// watchdog, would have two primaries then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: scripts/failover-test runs it"]
+async fn nothing_is_lost_when_the_primary_hangs() {
+    let servers = Servers::start();
+    let url = &*servers.url;
+    let cluster = Cluster::start([url, url, url]).await;
+    // Each hangs once: one of them is the first in the address.
+    for round in 1..=2 {
+        let primary = servers.run(&["primary"]);
+        servers.run(&["hang", &primary]);
+        let began = Instant::now();
+        let promoted = servers.run(&["primary"]);
+        let promoted_after = began.elapsed();
+        go_on(&cluster.load, 500, PROMOTED).await;
+        let went_on_after = began.elapsed();
+        let delivered = cluster.receiver.deliveries_after(0).len();
+        until_some(
+            PROMOTED,
+            || (cluster.receiver.deliveries_after(delivered).len() > 500).then_some(()),
+            || "hardly anything is delivered".to_owned(),
+        )
+        .await;
+        let delivered_after = began.elapsed();
+        servers.run(&["kill", &primary]);
+        servers.run(&["revive", &primary]);
+        servers.run(&["whole"]);
+        eprintln!(
+            "{round}: {promoted} promoted {promoted_after:.1?} after {primary} hung, 500 more messages \
+             after {went_on_after:.1?}, 500 more delivered after {delivered_after:.1?}, {primary} back \
+             after {:.1?}",
+            began.elapsed(),
+        );
+        go_on(&cluster.load, 2000, 2 * SOON).await;
+    }
+    let repeats = cluster.check().await;
+    assert!(repeats.again * 20 < repeats.messages, "{repeats:?}");
 }
 
 /// `scripts/failover-test` may ask for more.
