@@ -26,7 +26,7 @@ use crate::{OpenError, StoreError, crash};
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const POOL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long one verb may take. What is slower meets a server or a network that hangs.
-const VERB_MAX: Duration = Duration::from_secs(30);
+const VERB_MAX: Duration = Duration::from_secs(5);
 /// A node that hangs in the middle of a transaction, or is cut off there, holds its rows no longer.
 const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'";
 /// How long sent data may stay unacknowledged, and a connection silent, before it is given up.
