@@ -3,6 +3,9 @@
 //! The verbs are functions over a connection, as for `SQLite`, one module a table or two; this file only
 //! gives each its connection and, where it needs one, its transaction. [`append`] groups what is written.
 
+#[macro_use]
+mod verbs;
+
 mod append;
 mod attempts;
 mod channel;
@@ -10,6 +13,7 @@ mod connect;
 mod consumer;
 mod conversation;
 mod head;
+mod hosts;
 mod lease;
 mod listen;
 mod log;
@@ -42,7 +46,7 @@ use crate::{
 use append::Writer;
 use attempts::Attempts;
 pub(crate) use connect::Connection;
-use connect::{Address, Pool, within};
+use connect::{Address, LONG_MAX, Pool, VERB_MAX, within};
 use lease::Leases;
 use listen::{Listener, Signals};
 pub(crate) use migrate::migrate;
@@ -59,46 +63,6 @@ pub struct PostgresStore {
     listener: Listener,
     signals: Signals,
     clock: Arc<dyn Clock>,
-}
-
-/// Runs statements on a connection.
-macro_rules! on {
-    ($store:expr, $db:ident => $work:expr) => {{
-        let $db = $store.pool.get().await?;
-        let outcome = within($work).await;
-        $db.release(outcome)
-    }};
-}
-
-/// Runs statements in a transaction.
-macro_rules! within_transaction {
-    ($store:expr, $db:ident => $work:expr) => {{
-        let $db = $store.pool.get().await?;
-        let outcome = within(async {
-            $db.begin().await?;
-            let worked = $work.await;
-            $db.end(worked).await
-        })
-        .await;
-        $db.release(outcome)
-    }};
-}
-
-/// The same for what may change webhooks or replays, which all nodes are told.
-macro_rules! change {
-    ($store:expr, $db:ident => $work:expr) => {{
-        let (value, changed) = within_transaction!($store, $db => async {
-            let (value, changed) = $work.await?;
-            if changed {
-                $store.signals.tell_others(&$db).await?;
-            }
-            Ok((value, changed))
-        })?;
-        if changed {
-            $store.signals.tell_here();
-        }
-        Ok(value)
-    }};
 }
 
 impl PostgresStore {
@@ -299,7 +263,7 @@ impl Store for PostgresStore {
         range: ReplayRange,
         wanted: Wanted,
     ) -> Result<u64, StoreError> {
-        on!(self, db => replay::count_replay(&db, webhook, &range, &wanted))
+        on!(self, LONG_MAX, db => replay::count_replay(&db, webhook, &range, &wanted))
     }
 
     async fn start_replay(
@@ -363,7 +327,8 @@ impl Store for PostgresStore {
 
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
         let now = self.clock.now();
-        let mut swept = within_transaction!(self, db => sweep::sweep(&db, now, retention))?;
+        let mut swept =
+            within_transaction!(self, LONG_MAX, db => sweep::sweep(&db, now, retention))?;
         if swept.log_entries > 0 {
             // Somebody may read there: then the next sweep does it.
             let dropped = within_transaction!(self, db => sweep::drop_partitions(&db));

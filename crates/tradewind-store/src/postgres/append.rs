@@ -15,7 +15,7 @@ use tokio::{
 use tradewind_model::{Clock, MessageId, Sequence};
 
 use super::{
-    connect::{Pool, within},
+    connect::{Pool, VERB_MAX, within},
     head::Head,
 };
 use crate::{Appended, NewMessage, Settlement, StoreError};
@@ -154,7 +154,7 @@ impl Task {
             return Ok(Vec::new());
         }
         let db = self.pool.get().await?;
-        let done = within(append(&db, self.clock.now(), messages)).await;
+        let done = within(VERB_MAX, append(&db, self.clock.now(), messages)).await;
         let (appended, newest) = db.release(done)?;
         self.tell(newest);
         Ok(appended)
@@ -174,7 +174,7 @@ impl Task {
         settled: &[(MessageId, Settlement)],
     ) -> Result<Vec<bool>, StoreError> {
         let db = self.pool.get().await?;
-        let done = within(settle(&db, self.clock.now(), settled)).await;
+        let done = within(VERB_MAX, settle(&db, self.clock.now(), settled)).await;
         let (outcomes, head) = db.release(done)?;
         self.tell(Some(head));
         Ok(outcomes)

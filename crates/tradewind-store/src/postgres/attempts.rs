@@ -22,7 +22,7 @@ use tokio_postgres::{Client, Row};
 use tradewind_model::{Clock, Timestamp};
 
 use super::{
-    connect::{Pool, within},
+    connect::{Pool, VERB_MAX, within},
     row::{
         id, number, params, read_text, sequence, small, small_or_none, status, text, text_or_none,
         time,
@@ -183,7 +183,7 @@ async fn write_all(
     records: &[AttemptRecord],
 ) -> Result<(), StoreError> {
     let db = pool.get().await?;
-    let done = within(async {
+    let done = within(VERB_MAX, async {
         db.begin().await?;
         let written = write(&db, now, records).await;
         db.end(written).await

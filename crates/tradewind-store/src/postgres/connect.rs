@@ -11,6 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use rustls_platform_verifier::ConfigVerifierExt as _;
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode, TargetSessionAttrs},
@@ -18,13 +19,16 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::hosts::{Carried, Hosts};
 use crate::{OpenError, StoreError, crash};
 
 /// How long a new connection may take, and how long a caller waits for one of the pool.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const POOL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long one verb may take. What is slower meets a server or a network that hangs.
-const VERB_MAX: Duration = Duration::from_secs(30);
+/// How long one verb may take, and one that reads or removes much. What is slower meets a server or a
+/// network that hangs.
+pub(super) const VERB_MAX: Duration = Duration::from_secs(5);
+pub(super) const LONG_MAX: Duration = Duration::from_secs(30);
 /// A node that hangs in the middle of a transaction, or is cut off there, holds its rows no longer.
 const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'";
 /// How long sent data may stay unacknowledged, and a connection silent, before it is given up.
@@ -57,10 +61,7 @@ impl fmt::Debug for PostgresSettings {
 
 /// How to connect.
 #[derive(Clone)]
-pub(super) struct Address {
-    pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
-}
+pub(super) struct Address(Hosts);
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
@@ -69,16 +70,28 @@ impl Address {
         if config.get_ssl_mode() == SslMode::Prefer {
             config.ssl_mode(default_mode(config.get_hosts()));
         }
-        config
-            .application_name("tradewind")
-            .connect_timeout(CONNECT_MAX)
-            .keepalives_idle(UNACKNOWLEDGED_MAX)
-            .keepalives_interval(Duration::from_secs(1))
-            .keepalives_retries(4)
-            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let configure = |config: &mut Config| {
+            config
+                .application_name("tradewind")
+                .connect_timeout(CONNECT_MAX)
+                .keepalives_idle(UNACKNOWLEDGED_MAX)
+                .keepalives_interval(Duration::from_secs(1))
+                .keepalives_retries(4)
+                .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+                .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        };
         let tls = MakeRustlsConnect::new(tls(root.as_deref())?);
-        Ok(Self { config, tls })
+        Ok(Self(Hosts::new(&config, configure, tls)))
+    }
+
+    /// A connection of one's own, which somebody has to carry.
+    pub(super) async fn connect(&self) -> Result<(Client, Carried), StoreError> {
+        match timeout(CONNECT_MAX, self.0.connect()).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(StoreError::Unavailable(
+                "the database does not answer".into(),
+            )),
+        }
     }
 }
 
@@ -155,9 +168,10 @@ pub(super) struct Pool(Objects);
 
 impl Pool {
     pub(super) fn new(address: &Address, connections: usize) -> Result<Self, OpenError> {
-        let manager = Manager::from_config(
-            address.config.clone(),
-            address.tls.clone(),
+        // The hosts know all of it.
+        let manager = Manager::from_connect(
+            Config::new(),
+            address.0.clone(),
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -221,6 +235,13 @@ impl Connection {
     /// Gives it back after work that ended so. After trouble with the server it is closed.
     pub(super) fn release<T>(mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         self.is_idle = !matches!(outcome, Err(StoreError::Unavailable(_)));
+        if !self.is_idle
+            && let Some(object) = &self.object
+            && let Some(pool) = Object::pool(object)
+        {
+            // Those that wait lead to the same server: each would have to be waited for in its turn.
+            pool.retain(|_, _| false);
+        }
         outcome
     }
 
@@ -266,11 +287,12 @@ impl Drop for Connection {
     }
 }
 
-/// Gives `work` no more time than a verb has.
+/// Gives `work` no more time than this.
 pub(super) async fn within<T>(
+    at_most: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(VERB_MAX, work).await {
+    match timeout(at_most, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::Unavailable(
             "the database does not answer".into(),

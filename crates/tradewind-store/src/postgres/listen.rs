@@ -135,7 +135,7 @@ struct Ear {
 
 impl Ear {
     async fn open(address: &Address) -> Result<Self, StoreError> {
-        let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
+        let (client, mut connection) = address.connect().await?;
         let (tell, heard) = mpsc::channel(HEARD_MAX);
         let mut carrier = JoinSet::new();
         carrier.spawn(async move {
@@ -145,9 +145,15 @@ impl Ear {
                 }
             }
         });
-        client
-            .batch_execute(&format!("LISTEN {LOG}; LISTEN {WEBHOOKS}; LISTEN {LEASES}"))
-            .await?;
+        let listen = format!("LISTEN {LOG}; LISTEN {WEBHOOKS}; LISTEN {LEASES}");
+        match timeout(LOOK, client.batch_execute(&listen)).await {
+            Ok(done) => done?,
+            Err(_) => {
+                return Err(StoreError::Unavailable(
+                    "the database does not answer".into(),
+                ));
+            }
+        }
         Ok(Self {
             client,
             heard,

@@ -2,6 +2,7 @@
 //! to the network, or to the database.
 
 mod load;
+mod patroni;
 mod proxy;
 
 use std::time::{Duration, Instant};

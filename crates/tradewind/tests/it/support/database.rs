@@ -48,12 +48,18 @@ impl Database {
 
 /// Runs `scripts/postgres` and gives what it says.
 pub(crate) fn run_script(arguments: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres");
-    let done = Command::new(script).args(arguments).output().unwrap();
+    run_script_named("postgres", arguments)
+}
+
+/// The same for another of the scripts.
+pub(crate) fn run_script_named(name: &str, arguments: &[&str]) -> String {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
+    let done = Command::new(scripts.join(name)).args(arguments).output();
+    let done = done.unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(
         done.status.success(),
-        "scripts/postgres {arguments:?}: {said}"
+        "scripts/{name} {arguments:?}: {said}"
     );
     String::from_utf8(done.stdout).unwrap()
 }
