@@ -153,8 +153,7 @@ impl Lanes {
                 status: row.status,
                 due_at: row.due_at.min(if waits { latest } else { now }),
                 wake_at: now,
-                // Unknown, so the most it can be: reading the lane tells. What its shard had read before
-                // comes by that way only.
+                // The most it can be: reading the lane tells, and brings all that its shard had read.
                 last: ahead.max(row.first),
             };
             lanes.by_conversation.entry(conversation).or_default().held = Some(held);

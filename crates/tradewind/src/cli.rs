@@ -51,7 +51,7 @@ enum Command {
     /// environment. TRADEWIND_API_TOKEN sets the admin token. TRADEWIND_LOG sets what is logged, such as
     /// "info" or "tradewind_delivery=debug".
     #[command(
-        after_help = "Examples:\n  tradewind serve --listen 0.0.0.0:8080 --data /var/lib/tradewind\n  TRADEWIND_DATABASE=postgres://tradewind:…@db/tradewind tradewind serve --listen 0.0.0.0:8080"
+        after_help = "Example:\n  tradewind serve --listen 0.0.0.0:8080 --data /var/lib/tradewind\n  TRADEWIND_DATABASE=postgres://tradewind@db/tradewind tradewind serve"
     )]
     Serve(ServeOptions),
     /// See it work: the server, a chat page and an echo bot behind the webhook.
@@ -94,7 +94,7 @@ enum Command {
     /// are read and compared; until then no server starts on the target. The record of attempts is not
     /// moved.
     #[command(
-        after_help = "Examples:\n  tradewind migrate --from /var/lib/tradewind --to postgres://tradewind@db/tradewind\n  tradewind migrate --from postgres://tradewind@db/tradewind --to /var/lib/tradewind"
+        after_help = "Example:\n  tradewind migrate --from /var/lib/tradewind --to postgres://tradewind@db/tradewind\n  tradewind migrate --from postgres://tradewind@db/tradewind --to /var/lib/tradewind"
     )]
     Migrate(migrate::MigrateOptions),
     /// Measure how fast Tradewind is on this machine.

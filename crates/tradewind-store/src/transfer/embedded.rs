@@ -203,3 +203,41 @@ impl From<ValueRef<'_>> for Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rusqlite::Connection;
+    use tradewind_model::Timestamp;
+
+    use super::super::table::TABLES;
+    use crate::sqlite;
+
+    /// What is not moved: how messages are found here, and what `Marks` hold.
+    const LEFT: [&str; 2] = ["previous_row", "anchor"];
+    const OTHER_TABLES: [&str; 3] = ["counter", "migration", "sqlite_sequence"];
+
+    fn names(db: &Connection, sql: &str) -> BTreeSet<String> {
+        let mut statement = db.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn no_table_and_no_column_is_forgotten() {
+        let mut db = Connection::open_in_memory().unwrap();
+        sqlite::migrate(&mut db, Timestamp::MIN).unwrap();
+        let tables = names(&db, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+        let moved = TABLES.iter().map(|table| table.name);
+        let known: BTreeSet<_> = moved.chain(OTHER_TABLES).map(str::to_owned).collect();
+        assert_eq!(tables, known);
+        for table in TABLES {
+            let sql = format!("SELECT name FROM pragma_table_info('{}')", table.name);
+            let mut columns = names(&db, &sql);
+            columns.retain(|column| !LEFT.contains(&column.as_str()));
+            let moved = table.columns.iter().map(|(name, _)| (*name).to_owned());
+            assert_eq!(columns, moved.collect::<BTreeSet<_>>(), "{}", table.name);
+        }
+    }
+}

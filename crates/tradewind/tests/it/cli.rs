@@ -67,69 +67,74 @@ async fn is_served_with(server: &Server, token: &str) -> bool {
 
 // Help
 
+/// What the help has to name of each command.
+const HELP: &[(&[&str], &[&str])] = &[
+    (
+        &["--help"],
+        &[
+            "serve",
+            "demo",
+            "listen",
+            "tail",
+            "bench",
+            "--help",
+            "--version",
+        ],
+    ),
+    (
+        &["serve", "--help"],
+        &[
+            "--listen",
+            "--data",
+            "--webhook-allow",
+            "--config",
+            "127.0.0.1:8080",
+            "TRADEWIND_API_TOKEN",
+            "TRADEWIND_LOG",
+            "Example:",
+        ],
+    ),
+    (
+        &["demo", "--help"],
+        &["--listen", "--data", "127.0.0.1:8080", "./tradewind-demo"],
+    ),
+    (
+        &["tail", "--help"],
+        &[
+            "--url",
+            "--token",
+            "TRADEWIND_TOKEN",
+            "./tradewind-data/token",
+            "--from",
+            "--conversation",
+            "--json",
+            "Example:",
+        ],
+    ),
+    (
+        &["bench", "--help"],
+        &[
+            "--quick", "--runs", "--json", "--dir", "--strict", "main", "Example:",
+        ],
+    ),
+    (&["backup", "--help"], &["--data", "--to", "Example:"]),
+    (&["migrate", "--help"], &["--from", "--to", "Example:"]),
+    (
+        &["listen", "--help"],
+        &[
+            "--forward",
+            "--url",
+            "--secret",
+            "--state",
+            "--skip-after",
+            "Example:",
+        ],
+    ),
+];
+
 #[tokio::test]
 async fn help_names_every_command_and_option() {
-    for (arguments, names) in [
-        (
-            &["--help"][..],
-            &[
-                "serve",
-                "demo",
-                "listen",
-                "tail",
-                "bench",
-                "--help",
-                "--version",
-            ][..],
-        ),
-        (
-            &["serve", "--help"],
-            &[
-                "--listen",
-                "--data",
-                "--webhook-allow",
-                "--config",
-                "127.0.0.1:8080",
-                "TRADEWIND_API_TOKEN",
-                "TRADEWIND_LOG",
-                "Example:",
-            ],
-        ),
-        (
-            &["demo", "--help"],
-            &["--listen", "--data", "127.0.0.1:8080", "./tradewind-demo"],
-        ),
-        (
-            &["tail", "--help"],
-            &[
-                "--url",
-                "--token",
-                "TRADEWIND_TOKEN",
-                "./tradewind-data/token",
-                "--from",
-                "--conversation",
-                "--json",
-                "Example:",
-            ],
-        ),
-        (
-            &["bench", "--help"],
-            &[
-                "--quick", "--runs", "--json", "--dir", "--strict", "main", "Example:",
-            ],
-        ),
-        (
-            &["listen", "--help"],
-            &[
-                "--forward",
-                "--url",
-                "--secret",
-                "--state",
-                "--skip-after",
-                "Example:",
-            ],
-        ),
-    ] {
+    for (arguments, names) in HELP {
         let output = run(binary().args(arguments)).await;
         assert!(output.status.success());
         let help = text(&output.stdout);
