@@ -134,7 +134,7 @@ const HELP: &[(&[&str], &[&str])] = &[
 
 #[tokio::test]
 async fn help_names_every_command_and_option() {
-    for (arguments, names) in HELP {
+    for (arguments, names) in HELP.iter().copied() {
         let output = run(binary().args(arguments)).await;
         assert!(output.status.success());
         let help = text(&output.stdout);
