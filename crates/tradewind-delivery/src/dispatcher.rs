@@ -138,7 +138,10 @@ impl Dispatcher {
             changed.mark_unchanged();
             if mem::take(&mut is_new) {
                 let now = holding.borrow_and_update().clone();
-                self.hold(now).await;
+                if self.hold(now).await {
+                    // Done with what was served until now: it is seen again with what is served next.
+                    left.retain(|ended| ended.exit != Exit::Done);
+                }
             }
             let retry_at = match self.look(&mut left).await {
                 Ok(()) => {

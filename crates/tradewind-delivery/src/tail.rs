@@ -162,6 +162,9 @@ impl Tail {
     async fn read(&self, store: &dyn Store) {
         let after = self.lock().kept.read_to;
         match store.read_log(after, READ_MAX, READ_WEIGHT_MAX).await {
+            // A database that has lost entries, by failing over to a standby that had not all, says that there
+            // is nothing up to where it was: whatever it is, not at once again.
+            Ok(page) if page.read_to <= after => sleep_until(Instant::now() + STORE_PAUSE).await,
             Ok(page) => self.lock().take(page),
             Err(error) => {
                 // What is wrong with the disk the store tells itself.

@@ -37,7 +37,7 @@ pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use share::{Holder, Holding, Lease, Share};
 pub use sqlite::{BackupError, SqliteStore, back_up};
-pub use transfer::{Address, Place, Step, TransferError, transfer};
+pub use transfer::{Address, Moved, Place, Step, TransferError, transfer};
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
     LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,

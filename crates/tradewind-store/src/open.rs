@@ -51,6 +51,11 @@ pub enum OpenError {
     },
     #[error("the connections to the database cannot be set up")]
     Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "there is no store of this version in it: if there is one of an older version, start this one on \
+         it once, so that it is brought up to date"
+    )]
+    NotCurrent,
     #[error("a move to here was not finished: run the same `tradewind migrate` again")]
     Unfinished,
     #[error("the database cannot be used")]

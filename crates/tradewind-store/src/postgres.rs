@@ -49,7 +49,7 @@ pub(crate) use connect::Connection;
 use connect::{Address, LONG_MAX, Pool, VERB_MAX, within};
 use lease::Leases;
 use listen::{Listener, Signals};
-pub(crate) use migrate::migrate;
+pub(crate) use migrate::{is_current, migrate};
 pub(crate) use row::{text, unescaped as read_escaped};
 
 pub use connect::PostgresSettings;
@@ -327,8 +327,21 @@ impl Store for PostgresStore {
 
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
         let now = self.clock.now();
-        let mut swept =
-            within_transaction!(self, LONG_MAX, db => sweep::sweep(&db, now, retention))?;
+        let mut swept = Swept::default();
+        // Each by itself: who appends must not wait for all that another holds.
+        if let Some(kept) = retention.log {
+            let cutoff_ms = cutoff_ms(now, kept);
+            within_transaction!(self, LONG_MAX, db => sweep::sweep_log(&db, cutoff_ms, &mut swept))?;
+        }
+        if let Some(kept) = retention.messages {
+            let cutoff_ms = cutoff_ms(now, kept);
+            on!(self, db => sweep::sweep_messages(&db, cutoff_ms, &mut swept))?;
+            on!(self, db => sweep::sweep_conversations(&db, &mut swept))?;
+        }
+        if let Some(kept) = retention.idempotency_keys {
+            let cutoff_ms = cutoff_ms(now, kept);
+            on!(self, db => sweep::sweep_keys(&db, cutoff_ms, &mut swept))?;
+        }
         if swept.log_entries > 0 {
             // Somebody may read there: then the next sweep does it.
             let dropped = within_transaction!(self, db => sweep::drop_partitions(&db));

@@ -48,7 +48,7 @@ use crate::{
 use attempts::Attempts;
 pub use backup::{BackupError, back_up};
 use fault::Faults;
-pub(crate) use migrate::migrate;
+pub(crate) use migrate::{is_current, migrate};
 pub(crate) use open::Directory;
 use readers::Readers;
 use writer::{PACE, Writer};

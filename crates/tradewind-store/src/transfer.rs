@@ -10,6 +10,7 @@
 mod embedded;
 mod postgres;
 mod table;
+mod values;
 
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ pub(crate) use embedded::refuse_unfinished as refuse_unfinished_directory;
 pub(crate) use postgres::refuse_unfinished;
 
 /// Rows that are read and written at once.
-const BATCH: usize = 1_000;
+const BATCH: usize = 256;
 
 /// One end of a move.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ pub enum TransferError {
          an empty target"
     )]
     OtherSource,
-    #[error("{table} differs: {source_rows} rows in the source, {target_rows} in the target{}", if .source_rows == .target_rows { ", of other content" } else { "" })]
+    #[error("{table} differs: {source_rows} rows in the source, {target_rows} in the target{}; if a server was started on one of them meanwhile, begin anew with an empty target", if .source_rows == .target_rows { ", of other content" } else { "" })]
     Differs {
         table: &'static str,
         source_rows: u64,
@@ -112,6 +113,24 @@ struct Marks {
     swept: i64,
     swept_message: i64,
     conversations: i64,
+    /// Changes with whatever a server does, as far as the backend can tell.
+    stamp: i64,
+}
+
+/// Which end it is: a source is not changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Source,
+    Target,
+}
+
+/// What a move came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Rows that are the same on both sides.
+    pub rows: u64,
+    /// Events that may come again at most, as nodes stood at different places.
+    pub repeats: u64,
 }
 
 /// One end, opened.
@@ -124,6 +143,9 @@ trait End {
     async fn check_idle(&self) -> Result<(), TransferError>;
 
     async fn marks(&self) -> Result<Marks, TransferError>;
+
+    /// Events that may have been delivered beyond what the consumers' cursors in the target will say.
+    async fn ahead(&self) -> Result<u64, TransferError>;
 
     async fn count(&self, table: &'static Table) -> Result<u64, TransferError>;
 
@@ -150,29 +172,33 @@ trait End {
     async fn finish(&mut self, marks: Marks) -> Result<(), TransferError>;
 }
 
-async fn open(place: &Place, now: Timestamp) -> Result<Box<dyn End>, OpenError> {
+async fn open(place: &Place, role: Role, now: Timestamp) -> Result<Box<dyn End>, OpenError> {
     Ok(match place {
-        Place::Directory(path) => Box::new(Embedded::open(path, now)?),
-        Place::Postgres(Address(url)) => Box::new(Postgres::open(url, now).await?),
+        Place::Directory(path) => Box::new(Embedded::open(path, role, now)?),
+        Place::Postgres(Address(url)) => Box::new(Postgres::open(url, role, now).await?),
     })
 }
 
 /// Copies everything but the record of attempts, compares, and makes the target a store. Called again
-/// after it was interrupted, it goes on. The source stays as it is. Gives how many rows there are.
+/// after it was interrupted, it goes on. The source stays as it is.
 pub async fn transfer(
     from: &Place,
     to: &Place,
     now: Timestamp,
     tell: &mut dyn FnMut(Step),
-) -> Result<u64, TransferError> {
+) -> Result<Moved, TransferError> {
     let failed = |place| move |source| TransferError::Open { place, source };
     if let Place::Directory(path) = from
         && !path.join(DATABASE).is_file()
     {
         return Err(TransferError::NoSource(path.clone()));
     }
-    let source = open(from, now).await.map_err(failed("the source"))?;
-    let mut target = open(to, now).await.map_err(failed("the target"))?;
+    let source = open(from, Role::Source, now)
+        .await
+        .map_err(failed("the source"))?;
+    let mut target = open(to, Role::Target, now)
+        .await
+        .map_err(failed("the target"))?;
     if source.begun().await?.is_some() {
         return Err(TransferError::SourceUnfinished);
     }
@@ -200,8 +226,9 @@ pub async fn transfer(
     if source.marks().await? != marks {
         return Err(TransferError::InUse);
     }
+    let repeats = source.ahead().await?;
     target.finish(marks).await?;
-    Ok(rows)
+    Ok(Moved { rows, repeats })
 }
 
 async fn refuse_content(target: &dyn End) -> Result<(), TransferError> {

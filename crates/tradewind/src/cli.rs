@@ -94,7 +94,7 @@ enum Command {
     /// are read and compared; until then no server starts on the target. The record of attempts is not
     /// moved.
     #[command(
-        after_help = "Example:\n  tradewind migrate --from /var/lib/tradewind --to postgres://tradewind@db/tradewind\n  tradewind migrate --from postgres://tradewind@db/tradewind --to /var/lib/tradewind"
+        after_help = "Example:\n  tradewind migrate --from /var/lib/tradewind --to database\n  tradewind migrate --from database --to /var/lib/tradewind-new"
     )]
     Migrate(migrate::MigrateOptions),
     /// Measure how fast Tradewind is on this machine.

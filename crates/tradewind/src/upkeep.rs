@@ -7,6 +7,8 @@ use tradewind_store::{Retention, Store};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_hours(1);
+/// When it failed, as it does while the database is away.
+const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Pause between two bounded removals, so that writers are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,7 +28,7 @@ pub(crate) async fn run(store: Arc<dyn Store>, retention: Retention, stop: Cance
             }
             Err(error) => {
                 tracing::warn!(%error, "old rows could not be removed; tried again later");
-                EVERY
+                AFTER_FAILURE
             }
         };
     }

@@ -13,9 +13,10 @@ use crate::{driver::Exit, lanes::Limits};
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 
 impl Dispatcher {
-    /// Serves what `now` says from the next look on, and lets go of the rest.
-    pub(super) async fn hold(&mut self, now: Holding) {
-        if now.holder != self.holding.holder {
+    /// Serves what `now` says from the next look on, and lets go of the rest. Whether that is something else.
+    pub(super) async fn hold(&mut self, now: Holding) -> bool {
+        let is_other = now.holder != self.holding.holder;
+        if is_other {
             let shards = now.holder.shards;
             let all: Vec<ConsumerId> = self.running.keys().cloned().collect();
             if shards.is_empty() {
@@ -30,6 +31,7 @@ impl Dispatcher {
         }
         self.context.store.gave_up(now.holder.shards);
         self.holding = now;
+        is_other
     }
 
     /// Whether there is nothing to serve, or nobody knows whether there is.

@@ -513,6 +513,47 @@ BEGIN
     RETURN CASE WHEN EXISTS (SELECT 1 FROM channel WHERE id = old_id) THEN 1 ELSE 2 END;
 END $$;
 
+-- Removes the oldest messages that are older than the cutoff and that no entry of the log is about any
+-- more, and those before them in their conversations; not a conversation's last one. How many were looked
+-- at, and how many removed. Few at a time: nobody appends or settles meanwhile.
+CREATE FUNCTION sweep_messages(cutoff_ms BIGINT, at_most BIGINT, OUT looked BIGINT, OUT removed BIGINT)
+LANGUAGE plpgsql AS $$
+DECLARE
+    done swept%ROWTYPE;
+    old RECORD;
+    swept_to BIGINT;
+    deleted BIGINT;
+BEGIN
+    looked := 0;
+    removed := 0;
+    PERFORM 1 FROM counter FOR UPDATE;
+    SELECT * INTO STRICT done FROM swept FOR UPDATE;
+    FOR old IN
+        SELECT m.row, m.conversation_row, m.position, m.stored_at_ms FROM message m
+        WHERE m.row > done.message_row ORDER BY m.row LIMIT at_most
+    LOOP
+        EXIT WHEN old.stored_at_ms >= cutoff_ms;
+        -- The one before it may have been left as the last of its conversation, and settled since: the sweep
+        -- waits here until the log has lost that too, so that no gap comes about.
+        EXIT WHEN EXISTS (
+            SELECT 1 FROM message m WHERE m.conversation_row = old.conversation_row
+                AND m.position <= old.position AND m.last_sequence > done.sequence);
+        DELETE FROM message m
+            WHERE m.conversation_row = old.conversation_row AND m.position <= old.position
+                AND m.row <> (SELECT c.last_message_row FROM conversation c
+                    WHERE c.row = old.conversation_row);
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        UPDATE conversation SET first_position = LEAST(message_count, old.position + 1)
+            WHERE row = old.conversation_row;
+        looked := looked + 1;
+        removed := removed + deleted;
+        swept_to := old.row;
+    END LOOP;
+    IF swept_to IS NOT NULL THEN
+        UPDATE swept SET message_row = swept_to;
+    END IF;
+END $$;
+
 -- Removes conversations of which only a last message is left that the sweep has passed; how many.
 -- Not the one with the newest message of all, so that there always is one.
 CREATE FUNCTION sweep_conversations(at_most BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$

@@ -182,7 +182,11 @@ impl Pool {
             .wait_timeout(Some(POOL_WAIT_MAX))
             .create_timeout(Some(CONNECT_MAX))
             .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { durable(client).await.map_err(HookError::message) })
+                Box::pin(async move {
+                    let checked = timeout(CONNECT_MAX, durable(client)).await;
+                    let checked = checked.map_err(|_| HookError::message("it does not answer"))?;
+                    checked.map_err(HookError::message)
+                })
             }))
             .build();
         pool.map(Self)

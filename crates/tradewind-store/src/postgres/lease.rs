@@ -85,10 +85,18 @@ impl Leases {
 
     /// For whom a consumer is opened now.
     pub(super) fn holder(&self) -> Result<Holder, StoreError> {
-        match self.holding.borrow().holder {
-            Holder::NOBODY => Err(StoreError::Unavailable("this node serves no shard".into())),
-            holder => Ok(holder),
+        let holder = self.holding.borrow().holder;
+        let is_known = self
+            .served
+            .borrow()
+            .is_none_or(|said| said == holder.shards);
+        if holder.shards.is_empty() || !is_known {
+            // Who asks has not yet heard what this node serves now, and would serve what it may lose again.
+            return Err(StoreError::Unavailable(
+                "this node is about to serve other shards".into(),
+            ));
         }
+        Ok(holder)
     }
 
     /// Others may have all of it at once.
@@ -163,6 +171,8 @@ impl Task {
         });
         match renewed {
             Ok(holder) => {
+                // An answer can be seen late, when this process was stopped meanwhile.
+                self.check(Instant::now());
                 self.valid_until = began + self.lasts - self.lasts / PART;
                 self.lease.renew(self.valid_until.into_std());
                 if self.is_failing {
@@ -193,6 +203,8 @@ impl Task {
     /// Serves nothing when the lease has run out.
     fn check(&mut self, now: Instant) {
         if self.valid_until <= now {
+            // Who still has the one that ended goes on with nothing.
+            self.lease = Lease::until(now.into_std());
             self.publish(Holder::NOBODY);
         }
     }

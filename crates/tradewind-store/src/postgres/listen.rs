@@ -172,6 +172,9 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
     loop {
         match timeout(LOOK, look(&ear.client)).await {
             Ok(Ok((newest, count))) => {
+                if newest < *signals.head.subscribe().borrow() {
+                    tracing::error!(%newest, "the database has lost entries that were acknowledged, as a fail-over to a standby that is not synchronous does: restart all nodes, so that they look where it stands");
+                }
                 signals.head.advance(newest);
                 if changes.replace(count).is_some_and(|before| before != count) {
                     signals.tell_here();

@@ -23,6 +23,16 @@ pub(crate) async fn migrate(db: &Connection, now: Timestamp) -> Result<(), OpenE
     Ok(db.end(Ok(())).await?)
 }
 
+/// Whether it is a database of this program's version.
+pub(crate) async fn is_current(db: &Client) -> Result<bool, OpenError> {
+    let exists = db
+        .query_typed_one("SELECT to_regclass('migration') IS NOT NULL", &[])
+        .await
+        .map_err(StoreError::from)?;
+    let exists: bool = exists.try_get(0).map_err(StoreError::from)?;
+    Ok(exists && pending(MIGRATIONS, &applied(db).await?)?.is_empty())
+}
+
 async fn apply_pending(db: &Client, now: Timestamp) -> Result<(), OpenError> {
     // Whoever comes second waits here and then finds all of them applied.
     let turn = "SELECT pg_advisory_xact_lock(hashtextextended('tradewind migrations', 0))";

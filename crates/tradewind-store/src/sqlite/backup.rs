@@ -16,7 +16,10 @@ use rusqlite::{
     config::DbConfig,
 };
 
-use super::{open::create_directory, wal::LOG_BYTES_MAX};
+use super::{
+    open::{create_directory, create_file},
+    wal::LOG_BYTES_MAX,
+};
 use crate::open::DATABASE;
 
 /// Pages copied at once (4 MiB).
@@ -41,6 +44,8 @@ pub enum BackupError {
          of the file system"
     )]
     TooSlow,
+    #[error("another program keeps the database locked")]
+    Busy,
     #[error("the database cannot be copied")]
     Sqlite(#[from] rusqlite::Error),
     #[error("the copy is damaged, as the database may be: {0}")]
@@ -61,15 +66,15 @@ pub fn back_up(from: &Path, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result
         return Err(BackupError::Exists(to.to_owned()));
     }
     // Under another name until it is whole: nobody takes a part for a backup.
-    let unfinished = to.with_extension("unfinished");
+    let mut unfinished = to.as_os_str().to_owned();
+    unfinished.push(format!(".unfinished-{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
     let failed = |source| BackupError::Write {
         path: to.to_owned(),
         source,
     };
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(failed)?;
-    }
     create_directory(&unfinished).map_err(failed)?;
+    create_file(&unfinished.join(DATABASE)).map_err(failed)?;
     let copied = copy(&database, &unfinished.join(DATABASE), tell);
     if let Err(error) = copied {
         let _ = fs::remove_dir_all(&unfinished);
@@ -96,7 +101,12 @@ fn copy(from: &Path, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<(), Ba
     let log = from.with_extension("db-wal");
     {
         let backup = Backup::new(&reading, &mut target)?;
-        while backup.step(STEP)? == StepResult::More {
+        loop {
+            match backup.step(STEP)? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                _ => return Err(BackupError::Busy),
+            }
             let progress = backup.progress();
             let total = u64::try_from(progress.pagecount).unwrap_or(0);
             let left = u64::try_from(progress.remaining).unwrap_or(0);
@@ -106,6 +116,9 @@ fn copy(from: &Path, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<(), Ba
             }
         }
     }
+    // The server's log is not kept from the database any longer.
+    drop(reading);
+    drop(source);
     let found: String = target.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
         return Err(BackupError::Damaged(found));

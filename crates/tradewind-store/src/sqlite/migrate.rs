@@ -23,6 +23,16 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     run(connection, MIGRATIONS, now)
 }
 
+/// Whether it is a database of this program's version.
+pub(crate) fn is_current(connection: &Connection) -> Result<bool, OpenError> {
+    let exists: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'migration')",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(exists && pending(MIGRATIONS, &applied(connection)?)?.is_empty())
+}
+
 fn run(
     connection: &mut Connection,
     migrations: &[&'static str],

@@ -119,7 +119,7 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a file for reading and writing, creating it for this user only.
-fn create_file(path: &Path) -> io::Result<File> {
+pub(super) fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

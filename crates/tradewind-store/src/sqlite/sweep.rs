@@ -110,8 +110,8 @@ fn undelivered(db: &Connection, last: Sequence) -> rusqlite::Result<u64> {
     .query_row([integer(last.0)], |row| get(row, 0))
 }
 
-/// Held lanes whose first entry was removed go on with their next entry, as if it were their first;
-/// those that have none left are released.
+/// Held lanes whose first entry was removed go on with their next entry, as if it were their first. They
+/// stay held: their driver may have passed over entries that come after it, and lets them go.
 fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
     let lanes = db
         .prepare_cached(
@@ -122,21 +122,16 @@ fn move_held_lanes(db: &Connection, last: Sequence) -> Result<(), StoreError> {
         .collect::<Result<Vec<i64>, _>>()?;
     for lane in lanes {
         let next = lane::next_sequence(db, lane, last.next())?;
-        match next {
-            Some(next) => db
-                .prepare_cached(
-                    "-- move_held_lanes
-                     UPDATE held_lane SET attempts = 0, first_sequence = ?3
-                     WHERE lane_row = ?1 AND first_sequence <= ?2",
-                )?
-                .execute((lane, integer(last.0), integer(next.0)))?,
-            None => db
-                .prepare_cached(
-                    "-- move_held_lanes
-                     DELETE FROM held_lane WHERE lane_row = ?1 AND first_sequence <= ?2",
-                )?
-                .execute((lane, integer(last.0)))?,
-        };
+        db.prepare_cached(
+            "-- move_held_lanes
+             UPDATE held_lane SET attempts = 0, first_sequence = ?3
+             WHERE lane_row = ?1 AND first_sequence <= ?2",
+        )?
+        .execute((
+            lane,
+            integer(last.0),
+            integer(next.unwrap_or(last.next()).0),
+        ))?;
     }
     Ok(())
 }

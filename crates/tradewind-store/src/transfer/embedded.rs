@@ -4,14 +4,14 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::{
-    Connection, OptionalExtension as _, params_from_iter,
+    Connection, OptionalExtension as _, Row, params_from_iter,
     types::{Value as Sql, ValueRef},
 };
 use tradewind_model::Timestamp;
 
 use super::{
-    End, Marks, TransferError,
-    table::{Row, Table, Value},
+    End, Marks, Role, TransferError,
+    table::{self, Table, Value},
 };
 use crate::{OpenError, page::row_limit, sqlite};
 
@@ -40,10 +40,14 @@ fn begun(db: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
 }
 
 impl Embedded {
-    pub(super) fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, role: Role, now: Timestamp) -> Result<Self, OpenError> {
         let directory = sqlite::Directory::lock(path)?;
         let mut connection = directory.writer()?;
-        sqlite::migrate(&mut connection, now)?;
+        match role {
+            Role::Source if sqlite::is_current(&connection)? => {}
+            Role::Source => return Err(OpenError::NotCurrent),
+            Role::Target => sqlite::migrate(&mut connection, now)?,
+        }
         // The writer's way to keep its log small is not at work here.
         connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
         Ok(Self {
@@ -77,9 +81,14 @@ impl End for Embedded {
                     swept: row.get(1)?,
                     swept_message: row.get(2)?,
                     conversations: row.get(3)?,
+                    stamp: 0,
                 })
             },
         )?)
+    }
+
+    async fn ahead(&self) -> Result<u64, TransferError> {
+        Ok(0)
     }
 
     async fn count(&self, table: &'static Table) -> Result<u64, TransferError> {
@@ -93,7 +102,7 @@ impl End for Embedded {
         table: &'static Table,
         after: Option<&[Value]>,
         limit: usize,
-    ) -> Result<Vec<Row>, TransferError> {
+    ) -> Result<Vec<table::Row>, TransferError> {
         let (key, name) = (key(table), table.name);
         let names = table.names();
         let from = if after.is_some() {
@@ -107,9 +116,7 @@ impl End for Embedded {
         let values = after.unwrap_or_default().iter().map(sql_of);
         let rows = statement.query_map(params_from_iter(values), |row| {
             let columns = 0..table.columns.len();
-            columns
-                .map(|index| Ok(row.get_ref(index)?.into()))
-                .collect()
+            columns.map(|index| value(row, index)).collect()
         })?;
         Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
     }
@@ -120,9 +127,7 @@ impl End for Embedded {
         let name = table.name;
         let sql = format!("SELECT {key} FROM {name} ORDER BY {backwards} DESC LIMIT 1");
         let found = self.connection.query_row(&sql, [], |row| {
-            (0..table.key)
-                .map(|index| Ok(row.get_ref(index)?.into()))
-                .collect()
+            (0..table.key).map(|index| value(row, index)).collect()
         });
         Ok(found.optional()?)
     }
@@ -138,7 +143,11 @@ impl End for Embedded {
         Ok(tx.commit()?)
     }
 
-    async fn write(&mut self, table: &'static Table, rows: &[Row]) -> Result<(), TransferError> {
+    async fn write(
+        &mut self,
+        table: &'static Table,
+        rows: &[table::Row],
+    ) -> Result<(), TransferError> {
         // What leads from message to message is not moved: each is found by the index instead.
         let (more, values) = match table.name {
             "message" => (", previous_row, anchor", ", NULL, 1"),
@@ -165,8 +174,13 @@ impl End for Embedded {
         )?;
         tx.execute_batch("DROP TABLE transfer")?;
         tx.commit()?;
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        // It is done; whoever opens it next does this otherwise.
+        let tidied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = tidied {
+            tracing::debug!(error = %error, "the log of the new database was not brought into it");
+        }
         Ok(())
     }
 }
@@ -191,17 +205,16 @@ fn sql_of(value: &Value) -> Sql {
     }
 }
 
-impl From<ValueRef<'_>> for Value {
-    fn from(value: ValueRef<'_>) -> Self {
-        match value {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(number) => Self::Number(number),
-            // There is no such column.
-            ValueRef::Real(number) => Self::Text(number.to_string()),
-            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Blob(bytes) => Self::Bytes(bytes.to_vec()),
-        }
-    }
+fn value(row: &Row<'_>, index: usize) -> rusqlite::Result<Value> {
+    let value = row.get_ref(index)?;
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Number(number),
+        // There is no such column.
+        ValueRef::Real(number) => Value::Text(number.to_string()),
+        ValueRef::Text(_) => Value::Text(row.get(index)?),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    })
 }
 
 #[cfg(test)]

@@ -1,22 +1,15 @@
 //! The end of a move that is a `PostgreSQL` database.
 
 use async_trait::async_trait;
-use tokio_postgres::{
-    Client,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{Client, types::Type};
 use tradewind_model::Timestamp;
-use uuid::Uuid;
 
 use super::{
-    End, Marks, TransferError,
+    End, Marks, Role, TransferError,
     table::{Kind, Row, Table, Value},
+    values::{Param, column, param, value},
 };
-use crate::{
-    OpenError, StoreError,
-    page::row_limit,
-    postgres::{Connection, read_escaped, text},
-};
+use crate::{OpenError, StoreError, page::row_limit, postgres::Connection};
 
 /// Entries in a partition of the log, as the schema has it.
 const PARTITION: i64 = 1_048_576;
@@ -24,9 +17,6 @@ const PARTITION: i64 = 1_048_576;
 pub(super) struct Postgres {
     db: Connection,
 }
-
-/// A parameter and its type.
-type Param = (Box<dyn ToSql + Sync>, Type);
 
 /// Fails when a move to this database was begun and not finished.
 pub(crate) async fn refuse_unfinished(db: &Client) -> Result<(), OpenError> {
@@ -49,9 +39,13 @@ async fn begun(db: &Client) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 impl Postgres {
-    pub(super) async fn open(url: &str, now: Timestamp) -> Result<Self, OpenError> {
+    pub(super) async fn open(url: &str, role: Role, now: Timestamp) -> Result<Self, OpenError> {
         let db = Connection::open(url).await?;
-        crate::postgres::migrate(&db, now).await?;
+        match role {
+            Role::Source if crate::postgres::is_current(&db).await? => {}
+            Role::Source => return Err(OpenError::NotCurrent),
+            Role::Target => crate::postgres::migrate(&db, now).await?,
+        }
         Ok(Self { db })
     }
 
@@ -94,8 +88,11 @@ impl End for Postgres {
         let row = self
             .db
             .query_typed_one(
-                "SELECT c.sequence, s.sequence, s.message_row, c.conversations
-                 FROM counter c, swept s",
+                "SELECT c.sequence, s.sequence, s.message_row, c.conversations, w.webhooks
+                     + (SELECT COUNT(*) FROM token)
+                     + (SELECT COALESCE(SUM(u.generation + (SELECT SUM(x) FROM UNNEST(u.cursors) x)), 0)
+                        FROM consumer u)::BIGINT
+                 FROM counter c, swept s, changed w",
                 &[],
             )
             .await?;
@@ -104,7 +101,21 @@ impl End for Postgres {
             swept: row.try_get(1)?,
             swept_message: row.try_get(2)?,
             conversations: row.try_get(3)?,
+            stamp: row.try_get(4)?,
         })
+    }
+
+    async fn ahead(&self) -> Result<u64, TransferError> {
+        let row = self
+            .db
+            .query_typed_one(
+                "SELECT COALESCE(SUM((SELECT MAX(x) - MIN(x) FROM UNNEST(u.cursors) x)), 0)::BIGINT
+                 FROM consumer u LEFT JOIN webhook w ON w.consumer_row = u.row
+                 WHERE w.subscribed IS NOT FALSE",
+                &[],
+            )
+            .await?;
+        Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
     }
 
     async fn count(&self, table: &'static Table) -> Result<u64, TransferError> {
@@ -247,19 +258,22 @@ impl End for Postgres {
                      GREATEST((SELECT MAX(row) FROM {table}), 1), EXISTS (SELECT 1 FROM {table}));"
             )
         });
-        Ok(self
-            .db
+        self.db
             .batch_execute(&format!(
                 "BEGIN;
                  {}
                  UPDATE counter SET conversations = {};
                  DROP TABLE transfer;
-                 COMMIT;
-                 ANALYZE",
+                 COMMIT",
                 numbers.concat(),
                 marks.conversations
             ))
-            .await?)
+            .await?;
+        // It is done; the server does this by itself otherwise.
+        if let Err(error) = self.db.batch_execute("ANALYZE").await {
+            tracing::debug!(error = %error, "the new tables were not analysed");
+        }
+        Ok(())
     }
 }
 
@@ -289,99 +303,4 @@ fn read_as((name, kind): (&str, Kind)) -> String {
         Kind::Four | Kind::Two => format!("{name}::BIGINT"),
         _ => name.to_owned(),
     }
-}
-
-fn value(row: &tokio_postgres::Row, index: usize, kind: Kind) -> Result<Value, StoreError> {
-    let value = match kind {
-        Kind::Number | Kind::Four | Kind::Two | Kind::Cursor => {
-            row.try_get::<_, Option<i64>>(index)?.map(Value::Number)
-        }
-        Kind::Flag => row
-            .try_get::<_, Option<bool>>(index)?
-            .map(|flag| Value::Number(flag.into())),
-        Kind::Id => row
-            .try_get::<_, Option<Uuid>>(index)?
-            .map(|id| Value::Bytes(id.as_bytes().to_vec())),
-        Kind::Bytes => row.try_get::<_, Option<Vec<u8>>>(index)?.map(Value::Bytes),
-        Kind::Text => row
-            .try_get::<_, Option<&str>>(index)?
-            .map(|text| Value::Text(read_escaped(text))),
-    };
-    Ok(value.unwrap_or(Value::Null))
-}
-
-fn param(value: &Value, kind: Kind) -> Param {
-    match value {
-        Value::Null => (Box::new(None::<i64>), Type::INT8),
-        Value::Number(number) => (Box::new(*number), Type::INT8),
-        Value::Bytes(bytes) if kind == Kind::Id => (Box::new(id_of(bytes)), Type::UUID),
-        Value::Bytes(bytes) => (Box::new(bytes.clone()), Type::BYTEA),
-        Value::Text(words) => (Box::new(text(words)), Type::TEXT),
-    }
-}
-
-/// The values of a column, as an array.
-fn column(rows: &[Row], index: usize, kind: Kind) -> Param {
-    let values = rows.iter().map(|row| row.get(index));
-    let number = |value: Option<&Value>| match value {
-        Some(Value::Number(number)) => Some(*number),
-        _ => None,
-    };
-    let bytes = |value: Option<&Value>| match value {
-        Some(Value::Bytes(bytes)) => Some(bytes.clone()),
-        _ => None,
-    };
-    match kind {
-        Kind::Number | Kind::Cursor => (
-            Box::new(values.map(number).collect::<Vec<_>>()),
-            Type::INT8_ARRAY,
-        ),
-        Kind::Four => {
-            let small = |value| number(value).and_then(|number| i32::try_from(number).ok());
-            (
-                Box::new(values.map(small).collect::<Vec<_>>()),
-                Type::INT4_ARRAY,
-            )
-        }
-        Kind::Two => {
-            let small = |value| number(value).and_then(|number| i16::try_from(number).ok());
-            (
-                Box::new(values.map(small).collect::<Vec<_>>()),
-                Type::INT2_ARRAY,
-            )
-        }
-        Kind::Flag => {
-            let flag = |value| number(value).map(|number| number != 0);
-            (
-                Box::new(values.map(flag).collect::<Vec<_>>()),
-                Type::BOOL_ARRAY,
-            )
-        }
-        Kind::Id => {
-            let id = |value| bytes(value).map(|bytes| id_of(&bytes));
-            (
-                Box::new(values.map(id).collect::<Vec<_>>()),
-                Type::UUID_ARRAY,
-            )
-        }
-        Kind::Bytes => (
-            Box::new(values.map(bytes).collect::<Vec<_>>()),
-            Type::BYTEA_ARRAY,
-        ),
-        Kind::Text => {
-            let words = |value: Option<&Value>| match value {
-                Some(Value::Text(words)) => Some(text(words)),
-                _ => None,
-            };
-            (
-                Box::new(values.map(words).collect::<Vec<_>>()),
-                Type::TEXT_ARRAY,
-            )
-        }
-    }
-}
-
-/// One of another length is not an id; what it becomes differs then, which is seen.
-fn id_of(bytes: &[u8]) -> Uuid {
-    Uuid::from_slice(bytes).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use tradewind_model::{
     Webhook,
 };
 use tradewind_store::{
-    Address, Appended, ConsumerId, ConsumerState, OpenError, Place, PostgresStore, Replay,
+    Address, Appended, ConsumerId, ConsumerState, Moved, OpenError, Place, PostgresStore, Replay,
     ReplayRange, SetAsideEntry, Settlement, SqliteStore, Start, Store, TokenHash, TransferError,
     transfer,
 };
@@ -145,7 +145,7 @@ fn postgres(database: &Database) -> Place {
     Place::Postgres(Address(database.url()))
 }
 
-async fn moved(from: &Place, to: &Place) -> Result<u64, TransferError> {
+async fn moved(from: &Place, to: &Place) -> Result<Moved, TransferError> {
     transfer(from, to, at(0), &mut |_| {}).await
 }
 
@@ -170,7 +170,8 @@ async fn all_that_is_stored_moves_there_and_back() {
     let mut tell = |step: tradewind_store::Step| seen.push((step.table, step.compares));
     let (from, to) = (directory(first.path()), postgres(&database));
     let there = transfer(&from, &to, at(0), &mut tell);
-    let rows = there.await.unwrap();
+    let Moved { rows, repeats } = there.await.unwrap();
+    assert_eq!(repeats, 0);
     assert!(rows > 5_000, "{rows}");
     assert!(seen.contains(&("message", false)) && seen.contains(&("message", true)));
 
@@ -275,6 +276,19 @@ async fn nothing_is_moved_from_or_to_where_it_would_be_lost() {
     let refused = moved(&directory(&empty.path().join("nothing")), &to).await;
     assert!(
         matches!(refused, Err(TransferError::NoSource(_))),
+        "{refused:?}"
+    );
+
+    // One that has no tables yet, which stays so.
+    let refused = moved(&to, &directory(&empty.path().join("new"))).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(TransferError::Open {
+                source: OpenError::NotCurrent,
+                ..
+            })
+        ),
         "{refused:?}"
     );
 

@@ -14,7 +14,7 @@ conformance![
     an_entry_two_consumers_missed_is_counted_once,
     unsubscribed_webhooks_miss_nothing,
     a_held_lane_goes_on_with_what_is_left_of_it,
-    a_held_lane_with_nothing_left_is_released,
+    a_held_lane_with_nothing_left_stays_for_what_its_driver_passes_over,
     a_held_lane_that_begins_later_stays,
 ];
 
@@ -103,16 +103,22 @@ async fn a_held_lane_goes_on_with_what_is_left_of_it(world: World) {
     assert_eq!(after.held[0].conversation_id, ada);
 }
 
-async fn a_held_lane_with_nothing_left_is_released(world: World) {
+async fn a_held_lane_with_nothing_left_stays_for_what_its_driver_passes_over(world: World) {
     let webhook = subscribe(&world, 1).await;
     say(&world, "ada", &["1", "2"], 1_000).await;
     let ada = of("ada");
     say(&world, "ben", &["3"], 0).await;
-    stand(&world, &webhook, 3, &[(ada, 2)]).await;
+    let state = stand(&world, &webhook, 3, &[(ada, 2)]).await;
 
     assert_eq!(sweep(&world, &LOG).await.undelivered, 1);
 
-    assert_eq!(world.open_consumer(&webhook).await.held, []);
+    // Its driver knows the lane as held, so it only moves its cursor over what comes.
+    say(&world, "ada", &["4"], 0).await;
+    let moved = progress(&webhook, state.generation, nth(4));
+    assert!(world.store.save_progress(moved).await.unwrap());
+    let held = world.open_consumer(&webhook).await.held;
+    assert_eq!(held.len(), 1);
+    assert!(nth(2) < held[0].first && held[0].first <= nth(4));
 }
 
 async fn a_held_lane_that_begins_later_stays(world: World) {

@@ -274,7 +274,9 @@ async fn serve(
         .arg("--config")
         .arg(settings)
         .env("TRADEWIND_API_TOKEN", token)
-        .env("TRADEWIND_LOG", "warn");
+        .env("TRADEWIND_LOG", "warn")
+        // That of somebody's cluster is not to be measured.
+        .env_remove("TRADEWIND_DATABASE");
     if let Some(url) = database {
         program.env("TRADEWIND_DATABASE", url);
     }

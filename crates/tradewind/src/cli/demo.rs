@@ -28,7 +28,11 @@ pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         ..Flags::default()
     };
     let signals = Signals::listen()?;
-    let settings = Settings::load(&flags)?;
+    // Whatever database the settings name is not the demo's to write to.
+    let settings = Settings {
+        database: None,
+        ..Settings::load(&flags)?
+    };
     let (observer, attempts) = steps::observer();
     let server = Server::start(&settings, Some(observer)).await?;
     let token = server.admin_token.as_ref().with_context(|| {

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tradewind_model::{ConversationId, EntryKind, LogEntry, Sequence};
-use tradewind_store::Store;
+use tradewind_store::{Store, StoreError};
 
 /// Messages that may wait for one socket. One that is further behind is closed.
 const WAITING_MAX: usize = 64;
@@ -108,7 +108,10 @@ impl Hub {
                 page.read_to
             }
             Err(error) => {
-                tracing::error!(%error, "live updates wait: the log could not be read");
+                // That the store is away it tells itself, and not every second.
+                if !matches!(error, StoreError::Unavailable(_) | StoreError::Closed) {
+                    tracing::error!(%error, "live updates wait: the log could not be read");
+                }
                 tokio::time::sleep(STORE_PAUSE).await;
                 position
             }

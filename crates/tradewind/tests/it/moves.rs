@@ -75,6 +75,10 @@ async fn a_server_goes_on_in_a_database_and_back_in_a_directory() {
     assert_eq!(texts(receiver.wait_for(3, SOON).await), all);
     assert_eq!(visitor.texts(&server).await, all);
 
+    let wrong = "postgress://user:sekret@host/name";
+    let (code, said) = run(&["migrate", "--from", back_text, "--to", wrong]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--to"), "{said}");
     let typo = parent.path().join("typo");
     let (code, said) = run(&["migrate", "--from", typo.to_str().unwrap(), "--to", "x"]).await;
     assert_eq!(code, Some(2), "{said}");
