@@ -49,7 +49,7 @@ pub(crate) struct Server {
     pub(crate) connections_max: usize,
     /// Seconds that one request may take.
     pub(crate) request_seconds: u64,
-    /// Connections to the database that `database` names, without the three that listen and renew.
+    /// Connections to the database that `database` names, without the two that listen and renew.
     pub(crate) database_connections: usize,
     /// Seconds without a sign of life after which a node of a cluster is taken for dead.
     pub(crate) lease_seconds: u64,

@@ -42,7 +42,7 @@ pub struct PostgresSettings {
     /// `sslmode=disable` or all hosts are this machine; `sslrootcert=FILE` names who signs it instead of the
     /// system's authorities.
     pub url: String,
-    /// Connections at most, without the three that listen and renew.
+    /// Connections at most, without the two that listen and renew.
     pub connections: usize,
     /// How long a node that says nothing is believed to be alive: so much later others serve its part.
     /// At least a second.
