@@ -1,9 +1,13 @@
 //! Which drivers there are to be.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use futures_util::{StreamExt as _, stream};
 use tradewind_model::{Webhook, WebhookId, WebhookStatus};
-use tradewind_store::{ConsumerId, Replay, Start, StoreError};
+use tradewind_store::{ConsumerId, ConsumerState, Replay, Start, Store, StoreError};
 
 use super::{Dispatcher, REPLAYS_MAX, Running, Serving, Subscription, WEBHOOKS_MAX};
 use crate::{
@@ -13,6 +17,8 @@ use crate::{
 
 /// Of the attempts that a webhook may have at once, the share that a replay gets beside it.
 const REPLAY_SHARE: usize = 4;
+/// Consumers that are opened at once.
+const OPENED_MAX: usize = 16;
 
 impl Dispatcher {
     /// Makes the running drivers those that the store asks for.
@@ -27,15 +33,42 @@ impl Dispatcher {
                 WebhookStatus::Subscribed => served.push((webhook, generation)),
             }
         }
+        let mut opened = self.open_those_that_wait(&served).await;
         for (webhook, generation) in served {
-            self.serve(webhook, generation).await?;
+            let opened = opened.remove(&ConsumerId::Webhook(webhook.id));
+            self.serve(webhook, generation, opened).await?;
         }
         self.refresh_replays(&mut paused).await?;
         self.pause(paused, None).await;
         Ok(())
     }
 
-    async fn serve(&mut self, webhook: Webhook, generation: u64) -> Result<(), StoreError> {
+    /// Asks where those stand that nobody serves yet, many at once: after a change of shards that is all
+    /// of them.
+    async fn open_those_that_wait(
+        &self,
+        served: &[(Webhook, u64)],
+    ) -> HashMap<ConsumerId, Result<ConsumerState, StoreError>> {
+        let ids = served
+            .iter()
+            .map(|(webhook, _)| ConsumerId::Webhook(webhook.id))
+            .filter(|id| !self.running.contains_key(id));
+        let opened: Vec<_> = ids
+            .map(|id| open(Arc::clone(&self.context.store), id))
+            .collect();
+        stream::iter(opened)
+            .buffer_unordered(OPENED_MAX)
+            .collect()
+            .await
+    }
+
+    /// `opened` is where it stands, if that was asked already.
+    async fn serve(
+        &mut self,
+        webhook: Webhook,
+        generation: u64,
+        opened: Option<Result<ConsumerState, StoreError>>,
+    ) -> Result<(), StoreError> {
         let id = ConsumerId::Webhook(webhook.id);
         let asked = Subscription {
             webhook: webhook.id,
@@ -65,7 +98,10 @@ impl Dispatcher {
                 return Ok(());
             }
         };
-        let state = self.context.store.open_consumer(&id, Start::Head).await?;
+        let state = match opened {
+            Some(opened) => opened?,
+            None => self.context.store.open_consumer(&id, Start::Head).await?,
+        };
         // It may have begun anew since it was listed.
         let subscription = Subscription {
             generation: state.generation,
@@ -168,6 +204,14 @@ impl Dispatcher {
         self.start(consumer, state, limits, (None, Some(subscription)));
         Ok(())
     }
+}
+
+async fn open(
+    store: Arc<dyn Store>,
+    id: ConsumerId,
+) -> (ConsumerId, Result<ConsumerState, StoreError>) {
+    let state = store.open_consumer(&id, Start::Head).await;
+    (id, state)
 }
 
 impl Serving {
