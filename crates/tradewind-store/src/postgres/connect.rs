@@ -86,12 +86,7 @@ impl Address {
 
     /// A connection of one's own, which somebody has to carry.
     pub(super) async fn connect(&self) -> Result<(Client, Carried), StoreError> {
-        match timeout(CONNECT_MAX, self.0.connect()).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(StoreError::Unavailable(
-                "the database does not answer".into(),
-            )),
-        }
+        within(CONNECT_MAX, async { Ok(self.0.connect().await?) }).await
     }
 }
 

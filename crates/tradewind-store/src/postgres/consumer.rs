@@ -51,7 +51,7 @@ pub(super) async fn open_consumer(
         generation: number(&row, 1)?,
         cursor,
         backed_off_since: time_or_none(&row, 2)?,
-        held: held_lanes(db, row.try_get(0)?, shards).await?,
+        held: held_lanes(db, row.try_get(0)?, shards, None).await?,
         share,
     })
 }
@@ -75,9 +75,15 @@ pub(super) async fn find_standing(
     let (cursor, held) = match lane {
         None => (cursors.into_iter().min(), None),
         Some(lane) => {
-            let of_shard = Shards::of(lane);
-            let held = held_lanes(db, row.try_get(0)?, bits(of_shard)).await?;
-            let held = held.into_iter().find(|held| held.conversation_id == lane);
+            let held = match log::lane_row(db, lane).await? {
+                Some(lane_row) => {
+                    let all = bits(Shards::ALL);
+                    held_lanes(db, row.try_get(0)?, all, Some(lane_row))
+                        .await?
+                        .pop()
+                }
+                None => None,
+            };
             (cursors.get(shard_of(lane)).copied(), held)
         }
     };
@@ -239,10 +245,12 @@ pub(super) async fn hold(
     Ok(())
 }
 
+/// What a consumer holds in these shards, or only this one.
 async fn held_lanes(
     db: &Client,
     consumer_row: i64,
     shards: i64,
+    only: Option<i64>,
 ) -> Result<Vec<HeldLane>, StoreError> {
     let rows = db
         .query_typed(
@@ -252,8 +260,9 @@ async fn held_lanes(
              LEFT JOIN conversation c ON c.row = l.lane_row
              LEFT JOIN channel h ON h.row = -l.lane_row
              WHERE l.consumer_row = $1 AND is_among(shard_of(COALESCE(c.id, h.id)), $2)
+                 AND l.lane_row = COALESCE($3, l.lane_row)
              ORDER BY l.lane_row",
-            params![consumer_row => INT8, shards => INT8],
+            params![consumer_row => INT8, shards => INT8, only => INT8],
         )
         .await?;
     let lane = |row| {

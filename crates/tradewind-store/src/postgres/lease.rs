@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::{
     sync::{Mutex, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout},
 };
 use tradewind_model::Shards;
 
 use super::{
-    connect::{Address, Pool},
+    connect::{Address, Pool, within},
     consumer::bits,
     listen::Signals,
     row::{number, params},
@@ -159,16 +159,8 @@ impl Task {
         let began = Instant::now();
         // Also after this process was stopped for longer than the lease.
         self.check(began);
-        let renewed = timeout_at(
-            self.at_latest(began + self.lasts / PART * RENEWAL_PARTS),
-            self.renew(),
-        )
-        .await;
-        let renewed = renewed.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(
-                "the database does not answer".into(),
-            ))
-        });
+        let end = self.at_latest(began + self.lasts / PART * RENEWAL_PARTS);
+        let renewed = within(end.duration_since(began), self.renew()).await;
         match renewed {
             Ok(holder) => {
                 // An answer can be seen late, when this process was stopped meanwhile.

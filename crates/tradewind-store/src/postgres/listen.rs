@@ -9,14 +9,14 @@ use std::{future::poll_fn, mem, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_postgres::{AsyncMessage, Client, Notification};
 use tradewind_model::Sequence;
 use uuid::Uuid;
 
 use super::{
-    connect::Address,
+    connect::{Address, within},
     head::Head,
     log,
     row::{number, params, sequence},
@@ -146,14 +146,7 @@ impl Ear {
             }
         });
         let listen = format!("LISTEN {LOG}; LISTEN {WEBHOOKS}; LISTEN {LEASES}");
-        match timeout(LOOK, client.batch_execute(&listen)).await {
-            Ok(done) => done?,
-            Err(_) => {
-                return Err(StoreError::Unavailable(
-                    "the database does not answer".into(),
-                ));
-            }
-        }
+        within(LOOK, async { Ok(client.batch_execute(&listen).await?) }).await?;
         Ok(Self {
             client,
             heard,
@@ -170,8 +163,8 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
     }
     let mut changes = None;
     loop {
-        match timeout(LOOK, look(&ear.client)).await {
-            Ok(Ok((newest, count))) => {
+        match within(LOOK, look(&ear.client)).await {
+            Ok((newest, count)) => {
                 if newest < *signals.head.subscribe().borrow() {
                     tracing::error!(%newest, "the database has lost entries that were acknowledged, as a fail-over to a standby that is not synchronous does: restart all nodes, so that they look where it stands");
                 }
@@ -180,8 +173,7 @@ async fn listen(mut ear: Ear, signals: &Signals, was_away: bool) -> StoreError {
                     signals.tell_here();
                 }
             }
-            Ok(Err(error)) => return error,
-            Err(_) => return StoreError::Unavailable("the database does not answer".into()),
+            Err(error) => return error,
         }
         let look = Instant::now() + LOOK;
         while let Ok(said) = timeout_at(look, ear.heard.recv()).await {

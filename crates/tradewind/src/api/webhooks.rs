@@ -10,7 +10,8 @@ mod waiting;
 use axum::{Json as Answer, Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize};
 use tradewind_delivery::dispatcher::WEBHOOKS_MAX;
-use tradewind_model::{Webhook, WebhookId};
+use tradewind_model::{ConversationId, Webhook, WebhookId};
+use tradewind_store::{ConsumerId, Standing, StoreError};
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -64,6 +65,17 @@ async fn find(app: &App, id: Option<WebhookId>) -> Result<Webhook, ApiError> {
     let id = id.unwrap_or(Webhook::DEFAULT_ID);
     let found = app.store.find_webhook(id).await?;
     found.ok_or(ApiError::WebhookNotFound)
+}
+
+/// Where a webhook stands, or one of its conversations, as it was saved last.
+async fn standing(
+    app: &App,
+    webhook: &Webhook,
+    lane: Option<ConversationId>,
+) -> Result<Standing, ApiError> {
+    let id = ConsumerId::Webhook(webhook.id);
+    let found = app.store.find_standing(&id, lane).await?;
+    Ok(found.ok_or(StoreError::NotFound)?)
 }
 
 async fn subscribe(

@@ -8,10 +8,9 @@ use serde_json::{Map, Value};
 use tradewind_delivery::{
     attempt::FailureClass, dispatcher::REPLAYS_MAX, lanes::Status, view::Tally,
 };
-use tradewind_model::{Shards, Webhook, WebhookId, WebhookStatus, WireTime};
-use tradewind_store::{ConsumerId, Standing, StoreError};
+use tradewind_model::{Sequence, Shards, WebhookId, WebhookStatus, WireTime};
 
-use super::{WebhookRequest, find, replay::ReplayView};
+use super::{WebhookRequest, find, replay::ReplayView, standing};
 use crate::{
     api::{auth::Admin, error::ApiError, extract::JsonOrNothing},
     app::App,
@@ -92,11 +91,20 @@ pub(super) async fn stats(
     let shards = view.as_ref().map_or(Shards::NONE, |view| view.shards);
     let status = view.as_ref().map(|view| view.status);
     let tally = view.map(|view| view.tally).unwrap_or_default();
-    let log_entries = behind(&app, &webhook, status).await?;
-    let held_conversations = match status {
-        Some(status) if shards == Shards::ALL => status.held,
-        _ => held_lanes(&app, &webhook).await?,
+    // Of what other nodes serve, only the store knows.
+    let saved = if shards == Shards::ALL {
+        None
+    } else {
+        Some(standing(&app, &webhook, None).await?)
     };
+    let held_conversations = match (&saved, status) {
+        (Some(saved), _) => usize::try_from(saved.held_lanes).unwrap_or(usize::MAX),
+        (None, status) => status.map_or(0, |status| status.held),
+    };
+    let is_subscribed = webhook.status == WebhookStatus::Subscribed;
+    let saved = saved.filter(|_| is_subscribed);
+    let read_to = status.map(|status| status.read_to);
+    let read_to = read_to.or(saved.map(|saved| saved.cursor));
     Ok(Answer(StatsView {
         id: webhook.id,
         status: webhook.status.name(),
@@ -105,7 +113,7 @@ pub(super) async fn stats(
         reason: webhook.ended_because.clone(),
         endpoint: EndpointView::new(status),
         waiting: WaitingView {
-            log_entries,
+            log_entries: behind(&app, read_to),
             in_memory: status.map_or(0, |status| status.entries),
             held_conversations,
             set_aside,
@@ -120,27 +128,11 @@ pub(super) async fn stats(
     }))
 }
 
-/// How many entries of the log a webhook has not looked at. One that is paused stands where it was.
-async fn behind(app: &App, webhook: &Webhook, status: Option<Status>) -> Result<u64, ApiError> {
+/// How many entries of the log a webhook has not looked at. One that is paused stands where it was, and
+/// one that is unsubscribed nowhere.
+fn behind(app: &App, read_to: Option<Sequence>) -> u64 {
     let head = *app.store.head().borrow();
-    let read_to = match status {
-        Some(status) => status.read_to,
-        None if webhook.status == WebhookStatus::Unsubscribed => head,
-        None => standing(app, webhook).await?.cursor,
-    };
-    Ok(head.0.saturating_sub(read_to.0))
-}
-
-/// How many conversations wait, whichever node serves them.
-async fn held_lanes(app: &App, webhook: &Webhook) -> Result<usize, ApiError> {
-    let count = standing(app, webhook).await?.held_lanes;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-async fn standing(app: &App, webhook: &Webhook) -> Result<Standing, ApiError> {
-    let id = ConsumerId::Webhook(webhook.id);
-    let found = app.store.find_standing(&id, None).await?;
-    Ok(found.ok_or(StoreError::NotFound)?)
+    head.0.saturating_sub(read_to.unwrap_or(head).0)
 }
 
 impl EndpointView {

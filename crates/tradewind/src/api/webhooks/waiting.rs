@@ -9,7 +9,7 @@ use tradewind_delivery::{
 use tradewind_model::{
     ConversationId, LogEntry, MessageId, Sequence, Webhook, WebhookStatus, WireTime,
 };
-use tradewind_store::{ConsumerId, HeldLane, StoreError};
+use tradewind_store::HeldLane;
 
 use crate::{api::error::ApiError, app::App};
 
@@ -58,9 +58,7 @@ async fn lane_status(
     if let Some(status) = app.dispatcher.lane(webhook.id, lane).await {
         return Ok(status);
     }
-    let id = ConsumerId::Webhook(webhook.id);
-    let standing = app.store.find_standing(&id, Some(lane)).await?;
-    let standing = standing.ok_or(StoreError::NotFound)?;
+    let standing = super::standing(app, webhook, Some(lane)).await?;
     Ok(match standing.held {
         Some(held) => LaneStatus::Held(held, LaneWork::Waiting),
         None => LaneStatus::Free {
