@@ -40,7 +40,7 @@ const QUEUE_MAX: usize = 1024;
 /// From the beginning of a commit to that of the next, at least. Without it a moderate load commits nearly
 /// each write alone, as fast as the disk syncs, and each commit has its own cost in CPU, the kernel's and
 /// the disk driver's included. Where a sync takes longer than this, nobody waits for it.
-pub(super) const PACE: Duration = Duration::from_micros(800);
+pub(super) const PACE: Duration = Duration::from_micros(400);
 
 /// How often a disk that failed is tried while nobody asks for anything.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
