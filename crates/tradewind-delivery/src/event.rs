@@ -89,6 +89,7 @@ fn types_of(kind: EntryKind) -> &'static [EventType] {
         EntryKind::ChannelConnected | EntryKind::ChannelDisconnected => {
             &[EventType::ChannelUpdated]
         }
+        EntryKind::ConversationChanged => &[EventType::ConversationUpdated],
     }
 }
 
@@ -220,6 +221,7 @@ fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
     let delivery_state = match entry.kind {
         EntryKind::SendRequested => "pending",
         EntryKind::SendFailed => "failed",
+        EntryKind::ConversationChanged => message.state.name(),
         _ => "delivered",
     };
     MessageBody {

@@ -1,6 +1,8 @@
 //! The exchange of one contact on one channel.
 
-use crate::{Channel, ChannelId, ConversationId, Message, Timestamp};
+use std::collections::BTreeMap;
+
+use crate::{Channel, ChannelId, ConversationId, Message, TagId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -13,6 +15,9 @@ pub struct Conversation {
     pub last_message: Message,
     /// Messages of the contact that nobody has read.
     pub unread_count: u64,
+    pub tags: Vec<TagId>,
+    /// What the API's users noted about it, by key.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Conversation {

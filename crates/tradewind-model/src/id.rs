@@ -21,24 +21,33 @@ pub mod kind {
     #[derive(Debug)]
     pub enum Conversation {}
     #[derive(Debug)]
+    pub enum Invitation {}
+    #[derive(Debug)]
     pub enum Message {}
     #[derive(Debug)]
     pub enum Replay {}
     #[derive(Debug)]
     pub enum Session {}
     #[derive(Debug)]
+    pub enum Tag {}
+    #[derive(Debug)]
     pub enum Token {}
+    #[derive(Debug)]
+    pub enum User {}
     #[derive(Debug)]
     pub enum Webhook {}
 }
 
 pub type ChannelId = Id<kind::Channel>;
 pub type ConversationId = Id<kind::Conversation>;
+pub type InvitationId = Id<kind::Invitation>;
 pub type MessageId = Id<kind::Message>;
 pub type ReplayId = Id<kind::Replay>;
 /// A visitor's session on a chat channel; the visitor's id at the source.
 pub type SessionId = Id<kind::Session>;
+pub type TagId = Id<kind::Tag>;
 pub type TokenId = Id<kind::Token>;
+pub type UserId = Id<kind::User>;
 pub type WebhookId = Id<kind::Webhook>;
 
 impl<K> Id<K> {

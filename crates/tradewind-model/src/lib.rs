@@ -4,6 +4,7 @@
 //! cannot do without reaching outside, reading the clock and drawing random bits, are behind the
 //! traits [`Clock`] and [`Random`], so that a test owns both.
 
+mod audit;
 mod channel;
 mod conversation;
 mod id;
@@ -12,20 +13,26 @@ mod message;
 mod random;
 mod shard;
 mod source;
+mod tag;
 mod time;
 mod token;
+mod user;
 mod webhook;
 
+pub use audit::{Action, Actor, AuditEntry};
 pub use channel::Channel;
 pub use conversation::{Contact, Conversation};
 pub use id::{
-    ChannelId, ConversationId, Id, MessageId, ReplayId, SessionId, TokenId, WebhookId, kind,
+    ChannelId, ConversationId, Id, InvitationId, MessageId, ReplayId, SessionId, TagId, TokenId,
+    UserId, WebhookId, kind,
 };
 pub use log::{EntryKind, LogEntry, Sequence, Subject};
 pub use message::{Content, DeliveryState, Message, Sender, SenderType};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use shard::{SHARDS, Shards, shard_of};
 pub use source::{Source, SourceNameError};
+pub use tag::{Tag, TagColor};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, WireTime};
 pub use token::{Scope, Token};
+pub use user::{Invitation, User};
 pub use webhook::{EventType, OldSecret, Webhook, WebhookStatus};

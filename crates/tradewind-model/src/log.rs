@@ -63,16 +63,20 @@ pub enum EntryKind {
     ChannelConnected,
     /// A channel was disconnected.
     ChannelDisconnected,
+    /// A conversation was read, tagged, or something was noted about it. It is about the conversation's
+    /// last message.
+    ConversationChanged,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Received,
         Self::SendRequested,
         Self::Sent,
         Self::SendFailed,
         Self::ChannelConnected,
         Self::ChannelDisconnected,
+        Self::ConversationChanged,
     ];
 }
 

@@ -1,14 +1,28 @@
 //! Who may call the API.
 
-use crate::{Timestamp, TokenId};
+use crate::{Actor, Timestamp, TokenId, UserId};
 
 /// An API token as it is kept: its text is not, only the SHA-256 of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub id: TokenId,
+    /// What people call it; of a login, the user's e-mail address.
     pub name: String,
     pub scope: Scope,
     pub expires_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    /// Whose login it is; `None`: it is a token of its own.
+    pub user_id: Option<UserId>,
+}
+
+impl Token {
+    /// Whoever has it, as who does something: the user whose login it is, or else the token.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            id: Some(self.user_id.map_or(self.id.uuid(), crate::Id::uuid)),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// What a token may do. Each scope includes those before it.
@@ -16,9 +30,9 @@ pub struct Token {
 pub enum Scope {
     /// Reads conversations, messages and channels.
     Read,
-    /// Also writes messages.
+    /// Also writes messages, and reads, tags and names conversations.
     Agent,
-    /// Also connects channels and webhooks, which includes seeing secrets.
+    /// Also connects channels and webhooks, which includes seeing secrets, and lets people in.
     Admin,
 }
 

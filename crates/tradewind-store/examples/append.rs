@@ -12,7 +12,7 @@
 
 use std::env;
 
-use tradewind_model::Sequence;
+use tradewind_model::{Actor, Sequence};
 use tradewind_store::Store as _;
 
 mod load;
@@ -29,7 +29,10 @@ async fn main() {
     let reads = arguments.next().unwrap_or(1);
     let directory = tempfile::Builder::new().tempdir_in("target").unwrap();
     let store = load::open(directory.path());
-    store.connect_channel(load::channel()).await.unwrap();
+    store
+        .connect_channel(load::channel(), Actor::server())
+        .await
+        .unwrap();
 
     let before = load::Usage::now();
     load::append(&store, load::CALLERS, conversations, |n| n).await;

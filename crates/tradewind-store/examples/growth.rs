@@ -17,7 +17,8 @@ use std::{
 };
 
 use load::{Usage, scattered};
-use tradewind_store::{SqliteStore, Store as _};
+use tradewind_model::Actor;
+use tradewind_store::{Conversations as _, SqliteStore, Store as _};
 
 mod load;
 
@@ -49,7 +50,10 @@ async fn main() {
 
 async fn fill(directory: &Path, messages: u64) {
     let store = load::open(directory);
-    store.connect_channel(load::channel()).await.unwrap();
+    store
+        .connect_channel(load::channel(), Actor::server())
+        .await
+        .unwrap();
     let mut done = load::head(&store);
     while done < messages {
         let step = FILL_STEP.min(messages - done);
@@ -81,7 +85,10 @@ async fn measure(directory: &Path) {
 
     let beside = tempfile::Builder::new().tempdir_in(directory).unwrap();
     let small = load::open(beside.path());
-    small.connect_channel(load::channel()).await.unwrap();
+    small
+        .connect_channel(load::channel(), Actor::server())
+        .await
+        .unwrap();
     load::append(&small, FILL_CALLERS, TOUCHED, |n| n).await;
     load::forget_resident();
     let mut rates = Vec::new();

@@ -1,6 +1,6 @@
 //! The codes of enumerations in columns of both backends: part of the schema, added to, never changed.
 
-use tradewind_model::{DeliveryState, EntryKind, Scope, SenderType};
+use tradewind_model::{DeliveryState, EntryKind, Scope, SenderType, TagColor};
 
 /// A value of an enumeration, which a column holds as a small number.
 pub(crate) trait Coded: Copy + 'static {
@@ -49,6 +49,7 @@ impl Coded for EntryKind {
             Self::SendFailed => 3,
             Self::ChannelConnected => 4,
             Self::ChannelDisconnected => 5,
+            Self::ConversationChanged => 6,
         }
     }
 }
@@ -65,9 +66,22 @@ impl Coded for Scope {
     }
 }
 
+impl Coded for TagColor {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn code(self) -> i64 {
+        match self {
+            Self::Red => 0,
+            Self::Green => 1,
+            Self::Blue => 2,
+            Self::Purple => 3,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Coded, DeliveryState, EntryKind, Scope, SenderType};
+    use super::{Coded, DeliveryState, EntryKind, Scope, SenderType, TagColor};
 
     #[test]
     fn every_code_stands_for_one_value() {
@@ -76,7 +90,8 @@ mod tests {
         }
         assert_eq!(codes::<SenderType>(), [0, 1, 2]);
         assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
-        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(codes::<Scope>(), [0, 1, 2]);
+        assert_eq!(codes::<TagColor>(), [0, 1, 2, 3]);
     }
 }

@@ -23,7 +23,7 @@ macro_rules! conversation_columns {
             ", ",
             $crate::columns::channel_columns!(),
             ", c.created_at_ms, c.contact_first_name, c.contact_last_name, c.contact_avatar_url, \
-             c.unread_count, c.last_message_row"
+             c.unread_count, c.last_message_row, c.row"
         )
     };
 }

@@ -10,9 +10,11 @@
 //!
 //! What never lives here: the API's JSON, and any decision about delivery.
 
+mod accounts;
 mod attempt;
 mod coded;
 mod columns;
+mod conversations;
 pub mod crash;
 mod migrations;
 mod open;
@@ -27,12 +29,16 @@ mod types;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, LogEntry, MessageId, ReplayId, Sequence,
-    Shards, Timestamp, Token, Webhook, WebhookId,
+    Actor, Channel, ChannelId, ConversationId, LogEntry, MessageId, ReplayId, Sequence, Shards,
+    Timestamp, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
+pub use accounts::{
+    Accepted, Accounts, Admitted, AuditPage, Credentials, NewUser, Removed, UserKey,
+};
 pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
+pub use conversations::{Conversations, FOLDED_CHARS_MAX, NOTES_MAX, Note, Noted};
 pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use share::{Holder, Holding, Lease, Share};
@@ -45,9 +51,10 @@ pub use types::{
     Wanted,
 };
 
-/// Messages, conversations and the log; channels, webhooks and tokens; where each consumer stands.
+/// The log, channels and webhooks, and where each consumer stands; the rest of the state is behind
+/// [`Accounts`] and [`Conversations`].
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: Accounts + Conversations + Send + Sync + std::fmt::Debug + 'static {
     // --- the log -------------------------------------------------------------------------------
 
     /// Stores a message, updates its conversation and appends its entry to the log, at once.
@@ -85,7 +92,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         weight_max: usize,
     ) -> Result<LogPage, StoreError>;
 
-    /// The entries about a message, in log order.
+    /// The entries about a message, in log order; not those about changes of its conversation.
     async fn find_entries(&self, message: MessageId) -> Result<Vec<LogEntry>, StoreError>;
 
     /// The sequence of the newest entry, as it moves. A hint that wakes readers: the truth is what
@@ -127,37 +134,18 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// another node has opened one of the holder's shards. The cursor never moves back.
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError>;
 
-    // --- conversations -------------------------------------------------------------------------
-
-    /// Conversations, the one whose last message arrived latest first. `limit` is 1 to 1,000.
-    async fn list_conversations(
-        &self,
-        cursor: Option<ConversationCursor>,
-        limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError>;
-
-    async fn find_conversation(
-        &self,
-        id: ConversationId,
-    ) -> Result<Option<Conversation>, StoreError>;
-
-    /// Messages of a conversation, oldest first. `None`: there is no such conversation. `limit` is 1
-    /// to 1,000. [`MessageCursor::Newest`] asks for the last page.
-    async fn list_messages(
-        &self,
-        conversation: ConversationId,
-        cursor: Option<MessageCursor>,
-        limit: usize,
-    ) -> Result<Option<MessagePage>, StoreError>;
-
     // --- channels ------------------------------------------------------------------------------
 
     /// Connects a channel. One that is connected stays as it is and is returned; one that was
     /// disconnected takes the new name, picture and token.
-    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError>;
+    async fn connect_channel(&self, channel: Channel, by: Actor) -> Result<Channel, StoreError>;
 
     /// Disconnects a channel and erases its token; its conversations stay.
-    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError>;
+    async fn disconnect_channel(
+        &self,
+        id: ChannelId,
+        by: Actor,
+    ) -> Result<Disconnected, StoreError>;
 
     async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError>;
 
@@ -169,11 +157,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Creates a webhook, or replaces what the one with this id says but for its secrets, which stay.
     /// Subscribing one that is new or was unsubscribed starts it at the newest entry of the log, with no
     /// held lanes and a new generation; updating a subscribed one leaves its place. Returns it as stored.
-    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError>;
+    async fn subscribe(&self, webhook: Webhook, by: Actor) -> Result<Webhook, StoreError>;
 
     /// Unsubscribes, forgets the held lanes and the replays, and starts a new generation, so that nothing
     /// that waits is sent. `None`: there is no such webhook.
-    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+    async fn unsubscribe(&self, id: WebhookId, by: Actor) -> Result<Option<Webhook>, StoreError>;
 
     /// The same because the endpoint said so, in this generation of the webhook; in another one nothing
     /// changes. `because` is for the operator.
@@ -191,6 +179,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         id: WebhookId,
         fresh: Uuid,
         overlap_until: Timestamp,
+        by: Actor,
     ) -> Result<Option<Webhook>, StoreError>;
 
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
@@ -257,19 +246,6 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Records of attempts that were dropped since the store was opened.
     fn attempts_dropped(&self) -> u64;
-
-    // --- tokens and secrets --------------------------------------------------------------------
-
-    /// Keeps a token. Storing the same hash again replaces its name, scope and expiry.
-    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError>;
-
-    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError>;
-
-    /// Whether any token was ever stored.
-    async fn has_tokens(&self) -> Result<bool, StoreError>;
-
-    /// The installation's secret of this name; `fresh` becomes it if there is none yet.
-    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
 
     // --- upkeep --------------------------------------------------------------------------------
 

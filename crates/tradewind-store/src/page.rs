@@ -1,10 +1,12 @@
 //! What both backends cut, bound and write alike.
 
 use jiff::SignedDuration;
-use tradewind_model::{ChannelId, DeliveryState, LogEntry, Message, Sequence, Source, Timestamp};
+use tradewind_model::{
+    AuditEntry, ChannelId, DeliveryState, LogEntry, Message, Sequence, Source, Timestamp,
+};
 
 use crate::{
-    ConversationCursor, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page,
+    AuditPage, ConversationCursor, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page,
     SetAsideEntry, StoreError,
 };
 
@@ -181,6 +183,23 @@ pub(crate) fn set_aside_page(
         next: next.filter(|_| more),
         previous: None,
         items: fetched,
+        total,
+    }
+}
+
+/// A page of what was fetched, each with its row, which is one more than `limit` if there is more.
+pub(crate) fn audit_page(
+    mut fetched: Vec<(u64, AuditEntry)>,
+    limit: usize,
+    total: u64,
+) -> AuditPage {
+    let more = fetched.len() > limit;
+    fetched.truncate(limit);
+    let next = fetched.last().map(|(row, _)| *row);
+    Page {
+        next: next.filter(|_| more),
+        previous: None,
+        items: fetched.into_iter().map(|(_, entry)| entry).collect(),
         total,
     }
 }

@@ -6,23 +6,28 @@
 #[macro_use]
 mod verbs;
 
+mod accounts;
 mod append;
 mod attempts;
+mod audit;
 mod channel;
 mod connect;
 mod consumer;
 mod conversation;
+mod conversations;
 mod head;
 mod hosts;
 mod lease;
 mod listen;
 mod log;
 mod migrate;
+mod note;
 mod replay;
 mod row;
 mod set_aside;
 mod sweep;
 mod token;
+mod user;
 mod webhook;
 
 use std::{fmt, sync::Arc};
@@ -30,16 +35,15 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
-    Sequence, Shards, Timestamp, Token, Webhook, WebhookId,
+    Actor, Channel, ChannelId, Clock, ConversationId, LogEntry, MessageId, ReplayId, Sequence,
+    Shards, Timestamp, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
 use crate::{
-    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, Holding, LogPage, MessageCursor, MessagePage, NewMessage,
-    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
-    Start, Store, StoreError, Swept, TokenHash, Wanted,
+    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState, Disconnected,
+    Holding, LogPage, NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention,
+    SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
     page::{Room, cutoff_ms},
     transfer,
 };
@@ -168,40 +172,20 @@ impl Store for PostgresStore {
         within_transaction!(self, db => consumer::save_progress(&db, now, &progress))
     }
 
-    async fn list_conversations(
-        &self,
-        cursor: Option<ConversationCursor>,
-        limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        on!(self, db => conversation::list_conversations(&db, cursor, limit))
-    }
-
-    async fn find_conversation(
-        &self,
-        id: ConversationId,
-    ) -> Result<Option<Conversation>, StoreError> {
-        on!(self, db => conversation::find_conversation(&db, id))
-    }
-
-    async fn list_messages(
-        &self,
-        conversation: ConversationId,
-        cursor: Option<MessageCursor>,
-        limit: usize,
-    ) -> Result<Option<MessagePage>, StoreError> {
-        on!(self, db => conversation::list_messages(&db, conversation, cursor, limit))
-    }
-
-    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
+    async fn connect_channel(&self, channel: Channel, by: Actor) -> Result<Channel, StoreError> {
         let now = self.clock.now();
-        let connected = on!(self, db => channel::connect_channel(&db, now, &channel))?;
+        let connected = on!(self, db => channel::connect_channel(&db, now, &channel, &by))?;
         self.log_changed().await?;
         Ok(connected)
     }
 
-    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError> {
+    async fn disconnect_channel(
+        &self,
+        id: ChannelId,
+        by: Actor,
+    ) -> Result<Disconnected, StoreError> {
         let now = self.clock.now();
-        let disconnected = on!(self, db => channel::disconnect_channel(&db, now, id))?;
+        let disconnected = on!(self, db => channel::disconnect_channel(&db, now, id, &by))?;
         self.log_changed().await?;
         Ok(disconnected)
     }
@@ -214,12 +198,14 @@ impl Store for PostgresStore {
         on!(self, db => channel::list_channels(&db, limit))
     }
 
-    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError> {
-        change!(self, db => webhook::subscribe(&db, &webhook))
+    async fn subscribe(&self, webhook: Webhook, by: Actor) -> Result<Webhook, StoreError> {
+        let now = self.clock.now();
+        change!(self, db => webhook::subscribe(&db, now, &webhook, &by))
     }
 
-    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-        change!(self, db => webhook::unsubscribe(&db, id))
+    async fn unsubscribe(&self, id: WebhookId, by: Actor) -> Result<Option<Webhook>, StoreError> {
+        let now = self.clock.now();
+        change!(self, db => webhook::unsubscribe(&db, now, id, &by))
     }
 
     async fn end_subscription(
@@ -228,7 +214,9 @@ impl Store for PostgresStore {
         generation: u64,
         because: String,
     ) -> Result<(), StoreError> {
-        change!(self, db => webhook::end(&db, id, Some(generation), Some(&because)))
+        let now = self.clock.now();
+        let ended = (id, Some(generation), Some(because.as_str()));
+        change!(self, db => webhook::end(&db, now, ended, &Actor::server()))
     }
 
     async fn rotate_secret(
@@ -236,8 +224,10 @@ impl Store for PostgresStore {
         id: WebhookId,
         fresh: Uuid,
         overlap_until: Timestamp,
+        by: Actor,
     ) -> Result<Option<Webhook>, StoreError> {
-        change!(self, db => webhook::rotate_secret(&db, id, fresh, overlap_until))
+        let now = self.clock.now();
+        change!(self, db => webhook::rotate_secret(&db, now, id, (fresh, overlap_until), &by))
     }
 
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
@@ -309,22 +299,6 @@ impl Store for PostgresStore {
         self.attempts.dropped()
     }
 
-    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError> {
-        on!(self, db => token::put_token(&db, &token, hash))
-    }
-
-    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
-        on!(self, db => token::find_token(&db, hash))
-    }
-
-    async fn has_tokens(&self) -> Result<bool, StoreError> {
-        on!(self, db => token::has_tokens(&db))
-    }
-
-    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        on!(self, db => token::secret(&db, name, fresh))
-    }
-
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {
         let now = self.clock.now();
         let mut swept = Swept::default();
@@ -342,6 +316,12 @@ impl Store for PostgresStore {
             let cutoff_ms = cutoff_ms(now, kept);
             on!(self, db => sweep::sweep_keys(&db, cutoff_ms, &mut swept))?;
         }
+        if let Some(kept) = retention.audit {
+            let cutoff_ms = cutoff_ms(now, kept);
+            on!(self, db => sweep::sweep_audit(&db, cutoff_ms, &mut swept))?;
+        }
+        on!(self, db => token::sweep_tokens(&db, now))?;
+        on!(self, db => user::sweep_invitations(&db, now))?;
         if swept.log_entries > 0 {
             // Somebody may read there: then the next sweep does it.
             let dropped = within_transaction!(self, db => sweep::drop_partitions(&db));

@@ -5,16 +5,41 @@
 //! functions over a connection, one module a table or two; this file only sends them to the right
 //! side.
 
+/// Runs statements on a connection that only reads.
+macro_rules! read {
+    ($store:expr, $db:ident => $work:expr) => {
+        $store.readers.read(move |$db| $work).await
+    };
+}
+
+/// Runs statements that write, at a time of the store's clock.
+macro_rules! write {
+    ($store:expr, ($batch:ident, $now:ident) => $work:expr) => {{
+        let clock = Arc::clone(&$store.clock);
+        $store
+            .writer
+            .write(move |$batch| {
+                let $now = clock.now();
+                $work
+            })
+            .await
+    }};
+}
+
+mod accounts;
 mod append;
 mod attempts;
+mod audit;
 mod backup;
 mod channel;
 mod consumer;
 mod conversation;
+mod conversations;
 mod fault;
 mod lane;
 mod log;
 mod migrate;
+mod note;
 mod open;
 mod readers;
 mod recent;
@@ -23,6 +48,7 @@ mod row;
 mod set_aside;
 mod sweep;
 mod token;
+mod user;
 mod wal;
 mod webhook;
 mod writer;
@@ -32,16 +58,15 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tradewind_model::{
-    Channel, ChannelId, Clock, Conversation, ConversationId, LogEntry, MessageId, ReplayId,
-    Sequence, Shards, Timestamp, Token, Webhook, WebhookId,
+    Actor, Channel, ChannelId, Clock, ConversationId, LogEntry, MessageId, ReplayId, Sequence,
+    Shards, Timestamp, Webhook, WebhookId,
 };
 use uuid::Uuid;
 
 use crate::{
-    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState,
-    ConversationCursor, Disconnected, Holding, LogPage, MessageCursor, MessagePage, NewMessage,
-    OpenError, Page, Progress, Replay, ReplayRange, Retention, SetAsideEntry, Settlement, Standing,
-    Start, Store, StoreError, Swept, TokenHash, Wanted,
+    Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState, Disconnected,
+    Holding, LogPage, NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention,
+    SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
     page::{Room, cutoff_ms, row_limit},
     transfer,
 };
@@ -61,13 +86,6 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     clock: Arc<dyn Clock>,
-}
-
-/// Runs statements on a connection that only reads.
-macro_rules! read {
-    ($store:expr, $db:ident => $work:expr) => {
-        $store.readers.read(move |$db| $work).await
-    };
 }
 
 impl SqliteStore {
@@ -98,17 +116,11 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, message: NewMessage) -> Result<Appended, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| append::append(batch, clock.now(), &message))
-            .await
+        write!(self, (batch, now) => append::append(batch, now, &message))
     }
 
     async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| append::settle(batch, clock.now(), message, &settlement))
-            .await
+        write!(self, (batch, now) => append::settle(batch, now, message, &settlement))
     }
 
     async fn read_log(
@@ -175,48 +187,19 @@ impl Store for SqliteStore {
     }
 
     async fn save_progress(&self, progress: Progress) -> Result<bool, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| consumer::save_progress(batch, clock.now(), &progress))
-            .await
+        write!(self, (batch, now) => consumer::save_progress(batch, now, &progress))
     }
 
-    async fn list_conversations(
+    async fn connect_channel(&self, channel: Channel, by: Actor) -> Result<Channel, StoreError> {
+        write!(self, (batch, now) => channel::connect_channel(batch, now, &channel, &by))
+    }
+
+    async fn disconnect_channel(
         &self,
-        cursor: Option<ConversationCursor>,
-        limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        read!(self, db => conversation::list_conversations(db, cursor, limit))
-    }
-
-    async fn find_conversation(
-        &self,
-        id: ConversationId,
-    ) -> Result<Option<Conversation>, StoreError> {
-        read!(self, db => conversation::find_conversation(db, id))
-    }
-
-    async fn list_messages(
-        &self,
-        conversation: ConversationId,
-        cursor: Option<MessageCursor>,
-        limit: usize,
-    ) -> Result<Option<MessagePage>, StoreError> {
-        read!(self, db => conversation::list_messages(db, conversation, cursor, limit))
-    }
-
-    async fn connect_channel(&self, channel: Channel) -> Result<Channel, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| channel::connect_channel(batch, clock.now(), &channel))
-            .await
-    }
-
-    async fn disconnect_channel(&self, id: ChannelId) -> Result<Disconnected, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| channel::disconnect_channel(batch, clock.now(), id))
-            .await
+        id: ChannelId,
+        by: Actor,
+    ) -> Result<Disconnected, StoreError> {
+        write!(self, (batch, now) => channel::disconnect_channel(batch, now, id, &by))
     }
 
     async fn find_channel(&self, id: ChannelId) -> Result<Option<Channel>, StoreError> {
@@ -227,16 +210,12 @@ impl Store for SqliteStore {
         read!(self, db => channel::list_channels(db, row_limit(limit)))
     }
 
-    async fn subscribe(&self, webhook: Webhook) -> Result<Webhook, StoreError> {
-        self.writer
-            .write(move |batch| webhook::subscribe(batch, &webhook))
-            .await
+    async fn subscribe(&self, webhook: Webhook, by: Actor) -> Result<Webhook, StoreError> {
+        write!(self, (batch, now) => webhook::subscribe(batch, now, &webhook, &by))
     }
 
-    async fn unsubscribe(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-        self.writer
-            .write(move |batch| webhook::unsubscribe(batch, id))
-            .await
+    async fn unsubscribe(&self, id: WebhookId, by: Actor) -> Result<Option<Webhook>, StoreError> {
+        write!(self, (batch, now) => webhook::unsubscribe(batch, now, id, &by))
     }
 
     async fn end_subscription(
@@ -245,9 +224,9 @@ impl Store for SqliteStore {
         generation: u64,
         because: String,
     ) -> Result<(), StoreError> {
-        self.writer
-            .write(move |batch| webhook::end_subscription(batch, id, generation, &because))
-            .await
+        write!(self, (batch, now) => {
+            webhook::end_subscription(batch, now, id, (generation, &because))
+        })
     }
 
     async fn rotate_secret(
@@ -255,10 +234,11 @@ impl Store for SqliteStore {
         id: WebhookId,
         fresh: Uuid,
         overlap_until: Timestamp,
+        by: Actor,
     ) -> Result<Option<Webhook>, StoreError> {
-        self.writer
-            .write(move |batch| webhook::rotate_secret(batch, id, fresh, overlap_until))
-            .await
+        write!(self, (batch, now) => {
+            webhook::rotate_secret(batch, now, id, (fresh, overlap_until), &by)
+        })
     }
 
     async fn find_webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
@@ -293,10 +273,7 @@ impl Store for SqliteStore {
         webhook: WebhookId,
         range: ReplayRange,
     ) -> Result<Option<Replay>, StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.writer
-            .write(move |batch| replay::start_replay(batch, clock.now(), id, webhook, &range))
-            .await
+        write!(self, (batch, now) => replay::start_replay(batch, now, id, webhook, &range))
     }
 
     async fn list_replays(&self, limit: usize) -> Result<Vec<Replay>, StoreError> {
@@ -331,28 +308,6 @@ impl Store for SqliteStore {
 
     fn attempts_dropped(&self) -> u64 {
         self.attempts.dropped()
-    }
-
-    async fn put_token(&self, token: Token, hash: TokenHash) -> Result<(), StoreError> {
-        self.writer
-            .write(move |batch| token::put_token(batch, &token, hash))
-            .await
-    }
-
-    async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
-        let tokens = &self.writer.signals().tokens;
-        tokens.find(&self.readers, hash).await
-    }
-
-    async fn has_tokens(&self) -> Result<bool, StoreError> {
-        self.readers.read(|db| token::has_tokens(db)).await
-    }
-
-    async fn secret(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        let name = name.to_owned();
-        self.writer
-            .write(move |batch| token::secret(batch, &name, fresh))
-            .await
     }
 
     async fn sweep(&self, retention: &Retention) -> Result<Swept, StoreError> {

@@ -307,6 +307,8 @@ pub struct Retention {
     pub idempotency_keys: Option<SignedDuration>,
     /// The record of attempts, which is bounded by its size, too.
     pub attempts: Option<SignedDuration>,
+    /// Who changed what.
+    pub audit: Option<SignedDuration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

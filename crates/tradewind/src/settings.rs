@@ -88,6 +88,8 @@ pub(crate) struct RetentionDays {
     pub(crate) idempotency_keys_days: u32,
     /// The record of attempts.
     pub(crate) attempts_days: u32,
+    /// The record of who changed what.
+    pub(crate) audit_days: u32,
 }
 
 impl Default for Settings {
@@ -140,6 +142,7 @@ impl Default for RetentionDays {
             messages_days: 400,
             idempotency_keys_days: 30,
             attempts_days: 7,
+            audit_days: 400,
         }
     }
 }
@@ -269,6 +272,7 @@ impl Settings {
             messages: days(self.retention.messages_days),
             idempotency_keys: days(self.retention.idempotency_keys_days),
             attempts: days(self.retention.attempts_days),
+            audit: days(self.retention.audit_days),
         }
     }
 

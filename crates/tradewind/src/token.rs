@@ -10,13 +10,16 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tradewind_model::{Clock, Random, Scope, Token, TokenId};
+use tradewind_model::{Actor, Clock, Random, Scope, Timestamp, Token, TokenId};
 use tradewind_store::{Store, TokenHash};
 
 use crate::settings::Settings;
 
 /// The file in the data directory that keeps the first admin token.
 const TOKEN_FILE: &str = "token";
+
+/// Tokens at once, logins not counted.
+pub(crate) const TOKENS_MAX: u64 = 1_000;
 
 /// The admin token that the settings name. Only its hash is kept.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ impl FixedToken {
             name: "TRADEWIND_API_TOKEN".to_owned(),
             scope: Scope::Admin,
             expires_at: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            user_id: None,
         };
         Self {
             hash: hash(text.expose_secret()),
@@ -87,8 +92,12 @@ pub(crate) async fn admin(
         name: "first admin token".to_owned(),
         scope: Scope::Admin,
         expires_at: None,
+        created_at: clock.now(),
+        user_id: None,
     };
-    store.put_token(token, hash(&text)).await?;
+    store
+        .put_token(token, hash(&text), TOKENS_MAX, Actor::server())
+        .await?;
     Ok((Some(text.into()), true))
 }
 

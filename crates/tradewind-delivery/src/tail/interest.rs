@@ -63,6 +63,7 @@ fn bit(kind: EntryKind, sender: Option<SenderType>) -> u32 {
         EntryKind::SendFailed => 3,
         EntryKind::ChannelConnected => 4,
         EntryKind::ChannelDisconnected => 5,
+        EntryKind::ConversationChanged => 6,
     };
     let sender = match sender {
         None => 0,

@@ -15,7 +15,7 @@ use super::{
     *,
 };
 
-const KINDS: [EntryKind; 6] = EntryKind::ALL;
+const KINDS: [EntryKind; 7] = EntryKind::ALL;
 
 fn entry(sequence: u64, kind: EntryKind, sender: SenderType) -> LogEntry {
     let source = Source::parse("chat_plugin").unwrap();

@@ -1,7 +1,7 @@
 //! Connected accounts. Changes append to the log and are functions of the schema.
 
 use tokio_postgres::{Client, Row};
-use tradewind_model::{Channel, ChannelId, Timestamp};
+use tradewind_model::{Actor, Channel, ChannelId, Timestamp};
 
 use super::row::{id, params, read_text, source, text, text_or_none};
 use crate::columns::channel_columns;
@@ -25,10 +25,11 @@ pub(super) async fn connect_channel(
     db: &Client,
     now: Timestamp,
     new: &Channel,
+    by: &Actor,
 ) -> Result<Channel, StoreError> {
     let optional = |value: &Option<String>| value.as_deref().map(text);
     db.query_typed(
-        "SELECT connect_channel($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT connect_channel($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         params![
             now.as_millisecond() => INT8,
             new.id.uuid() => UUID,
@@ -37,6 +38,8 @@ pub(super) async fn connect_channel(
             optional(&new.name) => TEXT,
             optional(&new.image_url) => TEXT,
             optional(&new.token) => TEXT,
+            by.id => UUID,
+            text(&by.name) => TEXT,
         ],
     )
     .await?;
@@ -47,11 +50,17 @@ pub(super) async fn disconnect_channel(
     db: &Client,
     now: Timestamp,
     id: ChannelId,
+    by: &Actor,
 ) -> Result<Disconnected, StoreError> {
     let row = db
         .query_typed_one(
-            "SELECT disconnect_channel($1, $2)",
-            params![now.as_millisecond() => INT8, id.uuid() => UUID],
+            "SELECT disconnect_channel($1, $2, $3, $4)",
+            params![
+                now.as_millisecond() => INT8,
+                id.uuid() => UUID,
+                by.id => UUID,
+                text(&by.name) => TEXT,
+            ],
         )
         .await?;
     Ok(match row.try_get::<_, i16>(0)? {

@@ -1,10 +1,13 @@
 //! Lists of conversations and of their messages.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::{Client, Row};
 use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
     channel::channel,
+    note::{Notes, notes_of},
     row::{message, number, params, text_or_none, time},
 };
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
@@ -23,6 +26,9 @@ macro_rules! conversation_joins {
 
 /// A conversation and its place in the list.
 type Placed = (u64, Conversation);
+
+/// The same, with its row: what is noted about it is still to be read.
+type Bare = (i64, Placed);
 
 pub(super) async fn list_conversations(
     db: &Client,
@@ -65,8 +71,11 @@ pub(super) async fn find_conversation(
             params![id.uuid() => UUID],
         )
         .await?;
-    let placed = row.as_ref().map(conversation).transpose()?;
-    Ok(placed.map(|(_, conversation)| conversation))
+    let placed = with_notes(db, row.iter()).await?;
+    Ok(placed
+        .into_iter()
+        .next()
+        .map(|(_, conversation)| conversation))
 }
 
 pub(super) async fn list_messages(
@@ -106,7 +115,7 @@ async fn before(db: &Client, place: u64, limit: usize) -> Result<Vec<Placed>, St
             params![integer(place) => INT8, row_limit(limit) => INT8],
         )
         .await?;
-    rows.iter().map(conversation).collect()
+    with_notes(db, rows.iter()).await
 }
 
 /// Those just above `place`, in the order of the list: the highest first.
@@ -123,7 +132,7 @@ async fn after(db: &Client, place: u64, limit: usize) -> Result<Vec<Placed>, Sto
             params![integer(place) => INT8, row_limit(limit) => INT8],
         )
         .await?;
-    rows.iter().rev().map(conversation).collect()
+    with_notes(db, rows.iter().rev()).await
 }
 
 async fn messages(
@@ -149,7 +158,30 @@ async fn messages(
     rows.iter().map(message).collect()
 }
 
-fn conversation(row: &Row) -> Result<Placed, StoreError> {
+/// Reads conversations, and what is noted about them.
+async fn with_notes<'r>(
+    db: &Client,
+    rows: impl Iterator<Item = &'r Row>,
+) -> Result<Vec<Placed>, StoreError> {
+    let found: Vec<Bare> = rows.map(bare).collect::<Result<_, _>>()?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<i64> = found.iter().map(|(row, _)| *row).collect();
+    let mut notes = notes_of(db, &rows).await?;
+    let placed = found.into_iter().map(|(row, (place, conversation))| {
+        let Notes { tags, metadata } = notes.remove(&row).unwrap_or_default();
+        let noted = Conversation {
+            tags,
+            metadata,
+            ..conversation
+        };
+        (place, noted)
+    });
+    Ok(placed.collect())
+}
+
+fn bare(row: &Row) -> Result<Bare, StoreError> {
     let own = MESSAGE_WIDTH + CHANNEL_WIDTH;
     let last_message = message(row)?;
     let conversation = Conversation {
@@ -164,6 +196,8 @@ fn conversation(row: &Row) -> Result<Placed, StoreError> {
         created_at: time(row, own)?,
         last_message,
         unread_count: number(row, own + 4)?,
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
     };
-    Ok((number(row, own + 5)?, conversation))
+    Ok((row.try_get(own + 6)?, (number(row, own + 5)?, conversation)))
 }

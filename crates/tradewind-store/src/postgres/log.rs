@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, Sequence, Subject};
 
 use super::row::{
-    coded, id, message, number, params, read_text, sequence, source, text_or_none, time,
+    code, coded, id, message, number, params, read_text, sequence, source, text_or_none, time,
 };
 use crate::columns::{MESSAGE_WIDTH, entry_columns, entry_joins};
 use crate::{
@@ -128,10 +128,13 @@ pub(super) async fn find_entries(
                   JOIN channel h ON h.row = c.channel_row
                   JOIN log l ON l.lane_row = m.conversation_row AND l.sequence >= m.row
                   WHERE m.id = $1 AND l.message_row = m.row
-                      AND l.sequence > (SELECT sequence FROM swept)
+                      AND l.sequence > (SELECT sequence FROM swept) AND l.kind <> $2
                   ORDER BY l.sequence"
             ),
-            params![message.uuid() => UUID],
+            params![
+                message.uuid() => UUID,
+                code(EntryKind::ConversationChanged) => INT2,
+            ],
         )
         .await?;
     rows.iter().map(entry).collect()

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use tradewind_model::Sequence;
 
 use super::{
-    log,
+    audit, log,
     row::{number, params, sequence},
 };
 use crate::{StoreError, Swept, page::integer};
@@ -160,6 +160,16 @@ pub(super) async fn sweep_keys(
         )
         .await?;
     swept.more |= swept.idempotency_keys >= u64::from(SWEEP_MAX);
+    Ok(())
+}
+
+pub(super) async fn sweep_audit(
+    db: &Client,
+    cutoff_ms: i64,
+    swept: &mut Swept,
+) -> Result<(), StoreError> {
+    let removed = audit::sweep_audit(db, cutoff_ms, SWEEP_MAX).await?;
+    swept.more |= removed >= u64::from(SWEEP_MAX);
     Ok(())
 }
 

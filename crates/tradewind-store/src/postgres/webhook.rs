@@ -2,12 +2,12 @@
 
 use tokio_postgres::{Client, Row};
 use tradewind_model::{
-    EventType, OldSecret, SenderType, Timestamp, Webhook, WebhookId, WebhookStatus,
+    Action, Actor, EventType, OldSecret, SenderType, Timestamp, Webhook, WebhookId, WebhookStatus,
 };
 use uuid::Uuid;
 
 use super::{
-    consumer,
+    audit, consumer,
     listen::Changed,
     replay,
     row::{from_names, id, json, number, params, read_text, text, text_or_none, time_or_none},
@@ -19,7 +19,12 @@ use crate::{
     page::{integer, json_text, names},
 };
 
-pub(super) async fn subscribe(db: &Client, new: &Webhook) -> Result<Changed<Webhook>, StoreError> {
+pub(super) async fn subscribe(
+    db: &Client,
+    now: Timestamp,
+    new: &Webhook,
+    by: &Actor,
+) -> Result<Changed<Webhook>, StoreError> {
     lock(db, new.id).await?;
     let present = find_webhook(db, new.id).await?;
     if present.is_none_or(|webhook| webhook.status == WebhookStatus::Unsubscribed) {
@@ -52,6 +57,9 @@ pub(super) async fn subscribe(db: &Client, new: &Webhook) -> Result<Changed<Webh
         ],
     )
     .await?;
+    let subject = new.id.to_string();
+    let about = (subject.as_str(), new.url.as_str());
+    audit::record(db, now, by, Action::WebhookSubscribed, about).await?;
     let webhook = find_webhook(db, new.id).await?;
     Ok((webhook.ok_or(StoreError::NotFound)?, true))
 }
@@ -68,18 +76,20 @@ async fn lock(db: &Client, id: WebhookId) -> Result<(), StoreError> {
 
 pub(super) async fn unsubscribe(
     db: &Client,
+    now: Timestamp,
     id: WebhookId,
+    by: &Actor,
 ) -> Result<Changed<Option<Webhook>>, StoreError> {
-    let ((), changed) = end(db, id, None, None).await?;
+    let ((), changed) = end(db, now, (id, None, None), by).await?;
     Ok((find_webhook(db, id).await?, changed))
 }
 
 /// Unsubscribes a webhook, if it is subscribed and of this generation.
 pub(super) async fn end(
     db: &Client,
-    id: WebhookId,
-    generation: Option<u64>,
-    because: Option<&str>,
+    now: Timestamp,
+    (id, generation, because): (WebhookId, Option<u64>, Option<&str>),
+    by: &Actor,
 ) -> Result<Changed<()>, StoreError> {
     lock(db, id).await?;
     let ended = db
@@ -98,15 +108,19 @@ pub(super) async fn end(
     if let Some(row) = &ended {
         consumer::stop(db, row.try_get(1)?).await?;
         replay::end_all(db, row.try_get(0)?).await?;
+        let subject = id.to_string();
+        let about = (subject.as_str(), because.unwrap_or_default());
+        audit::record(db, now, by, Action::WebhookUnsubscribed, about).await?;
     }
     Ok(((), ended.is_some()))
 }
 
 pub(super) async fn rotate_secret(
     db: &Client,
+    now: Timestamp,
     id: WebhookId,
-    fresh: Uuid,
-    overlap_until: Timestamp,
+    (fresh, overlap_until): (Uuid, Timestamp),
+    by: &Actor,
 ) -> Result<Changed<Option<Webhook>>, StoreError> {
     let changed = db
         .execute_typed(
@@ -115,6 +129,10 @@ pub(super) async fn rotate_secret(
             params![id.uuid() => UUID, fresh => UUID, overlap_until.as_millisecond() => INT8],
         )
         .await?;
+    if changed > 0 {
+        let subject = id.to_string();
+        audit::record(db, now, by, Action::WebhookSecretRotated, (&subject, "")).await?;
+    }
     Ok((find_webhook(db, id).await?, changed > 0))
 }
 

@@ -1,10 +1,11 @@
 //! Connected accounts.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{Channel, ChannelId, EntryKind, Timestamp};
+use tradewind_model::{Action, Actor, Channel, ChannelId, EntryKind, Timestamp};
 
 use super::{
     append::{Entry, append_entry, next_sequence},
+    audit,
     row::get,
     writer::Batch,
 };
@@ -28,6 +29,7 @@ pub(super) fn connect_channel(
     batch: &Batch<'_>,
     now: Timestamp,
     new: &Channel,
+    by: &Actor,
 ) -> Result<Channel, StoreError> {
     let changed = batch
         .prepare_cached(
@@ -48,6 +50,7 @@ pub(super) fn connect_channel(
         ])?;
     if changed > 0 {
         write_fact(batch, now, new.id, EntryKind::ChannelConnected)?;
+        record(batch, now, by, Action::ChannelConnected, new)?;
     }
     find_channel(batch, new.id)?.ok_or(StoreError::NotFound)
 }
@@ -56,6 +59,7 @@ pub(super) fn disconnect_channel(
     batch: &Batch<'_>,
     now: Timestamp,
     id: ChannelId,
+    by: &Actor,
 ) -> Result<Disconnected, StoreError> {
     let Some(channel) = find_channel(batch, id)? else {
         return Ok(Disconnected::NotFound);
@@ -70,7 +74,20 @@ pub(super) fn disconnect_channel(
         )?
         .execute([id.uuid()])?;
     write_fact(batch, now, id, EntryKind::ChannelDisconnected)?;
+    record(batch, now, by, Action::ChannelDisconnected, &channel)?;
     Ok(Disconnected::Done)
+}
+
+fn record(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    by: &Actor,
+    action: Action,
+    channel: &Channel,
+) -> rusqlite::Result<()> {
+    let subject = channel.id.to_string();
+    let detail = format!("{} {}", channel.source.name(), channel.source_channel_id);
+    audit::record(batch, now, by, action, (&subject, &detail))
 }
 
 /// Appends what became of a channel to the log.

@@ -3,12 +3,15 @@
 //! Pages are cut along indexes and totals are kept or computed from positions, so that a page costs
 //! the same whether there are ten conversations or a million.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
     channel::channel,
     lane,
+    note::{metadata_of, tags_of},
     row::{get, message},
 };
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
@@ -19,6 +22,9 @@ use crate::{
 
 /// A conversation and its place in the list.
 type Placed = (u64, Conversation);
+
+/// The same, with its row: what is noted about it is still to be read.
+type Bare = (i64, Placed);
 
 pub(super) fn list_conversations(
     db: &Connection,
@@ -51,8 +57,9 @@ pub(super) fn find_conversation(
               JOIN channel h ON h.row = c.channel_row
               WHERE c.id = ?1"
         ))?
-        .query_row([id.uuid()], conversation)
+        .query_row([id.uuid()], bare)
         .optional()?;
+    let found = found.map(|bare| with_notes(db, bare)).transpose()?;
     Ok(found.map(|(_, conversation)| conversation))
 }
 
@@ -84,7 +91,8 @@ fn conversations_before(
               WHERE c.last_message_row < ?1
               ORDER BY c.last_message_row DESC LIMIT ?2"
         ))?
-        .query_map((integer(place), row_limit(limit)), conversation)?
+        .query_map((integer(place), row_limit(limit)), bare)?
+        .map(|bare| with_notes(db, bare?))
         .collect::<Result<_, _>>()?;
     Ok(found)
 }
@@ -105,7 +113,8 @@ fn conversations_after(
               WHERE c.last_message_row > ?1
               ORDER BY c.last_message_row LIMIT ?2"
         ))?
-        .query_map((integer(place), row_limit(limit)), conversation)?
+        .query_map((integer(place), row_limit(limit)), bare)?
+        .map(|bare| with_notes(db, bare?))
         .collect::<Result<Vec<_>, _>>()?;
     found.reverse();
     Ok(found)
@@ -163,7 +172,18 @@ fn messages(
     Ok(messages)
 }
 
-fn conversation(row: &Row<'_>) -> rusqlite::Result<Placed> {
+/// Reads what is noted about a conversation.
+fn with_notes(db: &Connection, (row, placed): Bare) -> rusqlite::Result<Placed> {
+    let (place, conversation) = placed;
+    let noted = Conversation {
+        tags: tags_of(db, row)?,
+        metadata: metadata_of(db, row)?,
+        ..conversation
+    };
+    Ok((place, noted))
+}
+
+fn bare(row: &Row<'_>) -> rusqlite::Result<Bare> {
     let own = MESSAGE_WIDTH + CHANNEL_WIDTH;
     let last_message = message(row)?;
     let conversation = Conversation {
@@ -178,6 +198,8 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<Placed> {
         created_at: get(row, own)?,
         last_message,
         unread_count: get(row, own + 4)?,
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
     };
-    Ok((get(row, own + 5)?, conversation))
+    Ok((row.get(own + 6)?, (get(row, own + 5)?, conversation)))
 }

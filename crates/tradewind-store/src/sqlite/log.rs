@@ -15,6 +15,7 @@ use super::{
 use crate::columns::{MESSAGE_WIDTH, entry_columns, entry_joins};
 use crate::{
     LogPage, StoreError,
+    coded::Coded as _,
     page::{Room, integer},
 };
 
@@ -81,7 +82,8 @@ pub(super) fn read_lane(
     page(entries, room, looked_to)
 }
 
-/// A message has two entries at most: one its row leads to, others are looked for in its lane.
+/// A message has two entries at most that are about it alone: one its row leads to, others are looked
+/// for in its lane.
 pub(super) fn find_entries(db: &Connection, id: MessageId) -> Result<Vec<LogEntry>, StoreError> {
     let entries = db
         .prepare_cached(concat!(
@@ -96,9 +98,9 @@ pub(super) fn find_entries(db: &Connection, id: MessageId) -> Result<Vec<LogEntr
                   SELECT sequence FROM log
                   WHERE lane_row = m.conversation_row AND message_row IS NOT sequence
                       AND message_row = m.row)
-              WHERE m.id = ?1 AND l.message_row = m.row ORDER BY l.sequence"
+              WHERE m.id = ?1 AND l.message_row = m.row AND l.kind <> ?2 ORDER BY l.sequence"
         ))?
-        .query_map([id.uuid()], entry)?
+        .query_map((id.uuid(), EntryKind::ConversationChanged.code()), entry)?
         .collect::<Result<_, _>>()?;
     Ok(entries)
 }

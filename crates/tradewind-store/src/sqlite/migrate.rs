@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_delivery.sql"),
     include_str!("../../migrations/sqlite/0003_links.sql"),
+    include_str!("../../migrations/sqlite/0004_agents.sql"),
 ];
 
 pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {

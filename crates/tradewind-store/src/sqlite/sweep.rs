@@ -6,7 +6,7 @@
 use rusqlite::Connection;
 use tradewind_model::{Sequence, Timestamp};
 
-use super::{consumer, lane, row::get, writer::Batch};
+use super::{audit, consumer, lane, note, row::get, token, user, writer::Batch};
 use crate::{
     Retention, StoreError, Swept,
     page::{cutoff_ms, integer},
@@ -42,6 +42,12 @@ pub(super) fn sweep(
     if let Some(kept) = retention.idempotency_keys {
         sweep_keys(db, cutoff(kept), &mut swept)?;
     }
+    if let Some(kept) = retention.audit {
+        let removed = audit::sweep_audit(db, cutoff(kept), SWEEP_MAX)?;
+        swept.more |= rows(removed) >= u64::from(SWEEP_MAX);
+    }
+    token::sweep_tokens(db, now)?;
+    user::sweep_invitations(db, now)?;
     Ok(swept)
 }
 
@@ -251,6 +257,7 @@ fn sweep_conversations(db: &Connection, swept: &mut Swept) -> Result<(), StoreEr
              DELETE FROM conversation WHERE row = ?1",
         )?
         .execute([row])?;
+        note::forget(db, *row)?;
         db.prepare_cached(
             "-- sweep_conversations
              UPDATE counter SET conversations = conversations - 1",

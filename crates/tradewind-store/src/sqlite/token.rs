@@ -5,15 +5,20 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{Connection, OptionalExtension as _};
-use tradewind_model::{Timestamp, Token};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use tradewind_model::{Action, Actor, Id, Timestamp, Token, TokenId, UserId};
 
 use super::{
+    audit,
     readers::Readers,
-    row::{Column, get},
+    row::{find, get},
+    user::find_user,
     writer::Batch,
 };
-use crate::{StoreError, TokenHash, coded::Coded as _};
+use crate::{
+    Admitted, StoreError, TokenHash, UserKey, accounts::HAD_TOKENS, coded::Coded as _,
+    page::integer,
+};
 
 /// Tokens kept in memory. Each has to be stored first, so nobody fills this by guessing.
 const TOKENS_KEPT_MAX: usize = 1_024;
@@ -81,16 +86,62 @@ impl KeptTokens {
 
 pub(super) fn put_token(
     batch: &Batch<'_>,
+    now: Timestamp,
     token: &Token,
     hash: TokenHash,
-) -> Result<(), StoreError> {
-    batch.token_changed();
-    batch
+    (max, by): (u64, &Actor),
+) -> Result<Admitted, StoreError> {
+    let others: u64 = batch
         .prepare_cached(
             "-- put_token
-         INSERT INTO token (hash, id, name, scope, expires_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (hash) DO UPDATE SET name = excluded.name, scope = excluded.scope,
-             expires_at_ms = excluded.expires_at_ms",
+             SELECT COUNT(*) FROM token WHERE user_id IS NULL AND hash <> ?1",
+        )?
+        .query_row([hash.0], |row| get(row, 0))?;
+    if others >= max {
+        return Ok(Admitted::Full);
+    }
+    write_token(batch, token, hash)?;
+    let subject = token.id.to_string();
+    let detail = format!("{}, {}", token.name, token.scope.name());
+    audit::record(batch, now, by, Action::TokenCreated, (&subject, &detail))?;
+    Ok(Admitted::Done)
+}
+
+pub(super) fn log_in(
+    batch: &Batch<'_>,
+    token: &Token,
+    hash: TokenHash,
+    max: u64,
+) -> Result<bool, StoreError> {
+    let Some(user) = token.user_id else {
+        return Ok(false);
+    };
+    if find_user(batch, &UserKey::Id(user))?.is_none() {
+        return Ok(false);
+    }
+    write_token(batch, token, hash)?;
+    batch
+        .prepare_cached(
+            "-- log_in
+             DELETE FROM token WHERE hash IN (
+                 SELECT hash FROM token WHERE user_id = ?1
+                 ORDER BY created_at_ms DESC, id DESC LIMIT -1 OFFSET ?2)",
+        )?
+        .execute((user.uuid(), integer(max)))?;
+    Ok(true)
+}
+
+fn write_token(batch: &Batch<'_>, token: &Token, hash: TokenHash) -> rusqlite::Result<()> {
+    batch.token_changed();
+    // That there were tokens is known also when all are gone.
+    secret(batch, HAD_TOKENS, [0; 32])?;
+    batch
+        .prepare_cached(
+            "-- write_token
+             INSERT INTO token (hash, id, name, scope, expires_at_ms, created_at_ms, user_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (hash) DO UPDATE SET name = excluded.name, scope = excluded.scope,
+                 expires_at_ms = excluded.expires_at_ms",
         )?
         .execute((
             hash.0,
@@ -98,41 +149,112 @@ pub(super) fn put_token(
             &token.name,
             token.scope.code(),
             token.expires_at.map(Timestamp::as_millisecond),
+            token.created_at.as_millisecond(),
+            token.user_id.map(Id::uuid),
         ))?;
     Ok(())
+}
+
+/// Forgets all logins of a user.
+pub(super) fn forget_logins(batch: &Batch<'_>, user: UserId) -> rusqlite::Result<()> {
+    batch.token_changed();
+    batch
+        .prepare_cached("-- forget_logins\n DELETE FROM token WHERE user_id = ?1")?
+        .execute([user.uuid()])?;
+    Ok(())
+}
+
+pub(super) fn forget_logins_but(
+    batch: &Batch<'_>,
+    user: UserId,
+    kept: TokenHash,
+) -> rusqlite::Result<()> {
+    batch.token_changed();
+    batch
+        .prepare_cached(
+            "-- forget_logins_but\n DELETE FROM token WHERE user_id = ?1 AND hash <> ?2",
+        )?
+        .execute((user.uuid(), kept.0))?;
+    Ok(())
+}
+
+pub(super) fn list_tokens(db: &Connection, limit: i64) -> Result<Vec<Token>, StoreError> {
+    let tokens = db
+        .prepare_cached(
+            "-- list_tokens
+             SELECT id, name, scope, expires_at_ms, created_at_ms, user_id FROM token
+             WHERE user_id IS NULL ORDER BY created_at_ms, id LIMIT ?1",
+        )?
+        .query_map([limit], token)?
+        .collect::<Result<_, _>>()?;
+    Ok(tokens)
+}
+
+pub(super) fn revoke_token(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    id: TokenId,
+    by: &Actor,
+) -> Result<bool, StoreError> {
+    let name: Option<String> = batch
+        .prepare_cached("-- revoke_token\n DELETE FROM token WHERE id = ?1 RETURNING name")?
+        .query_row([id.uuid()], |row| row.get(0))
+        .optional()?;
+    let Some(name) = name else {
+        return Ok(false);
+    };
+    batch.token_changed();
+    let subject = id.to_string();
+    audit::record(batch, now, by, Action::TokenRevoked, (&subject, &name))?;
+    Ok(true)
+}
+
+/// Forgets tokens that are no longer good.
+pub(super) fn sweep_tokens(batch: &Batch<'_>, now: Timestamp) -> rusqlite::Result<usize> {
+    let gone = batch
+        .prepare_cached("-- sweep_tokens\n DELETE FROM token WHERE expires_at_ms <= ?1")?
+        .execute([now.as_millisecond()])?;
+    if gone > 0 {
+        batch.token_changed();
+    }
+    Ok(gone)
 }
 
 fn find_token(db: &Connection, hash: TokenHash) -> Result<Option<Token>, StoreError> {
     let found = db
         .prepare_cached(
             "-- find_token
-             SELECT id, name, scope, expires_at_ms FROM token WHERE hash = ?1",
+             SELECT id, name, scope, expires_at_ms, created_at_ms, user_id FROM token
+             WHERE hash = ?1",
         )?
-        .query_row([hash.0], |row| {
-            Ok(Token {
-                id: get(row, 0)?,
-                name: row.get(1)?,
-                scope: get(row, 2)?,
-                expires_at: row
-                    .get::<_, Option<Column<Timestamp>>>(3)?
-                    .map(Column::into_inner),
-            })
-        })
+        .query_row([hash.0], token)
         .optional()?;
     Ok(found)
+}
+
+fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
+    Ok(Token {
+        id: get(row, 0)?,
+        name: row.get(1)?,
+        scope: get(row, 2)?,
+        expires_at: find(row, 3)?,
+        created_at: get(row, 4)?,
+        user_id: find(row, 5)?,
+    })
 }
 
 pub(super) fn has_tokens(db: &Connection) -> Result<bool, StoreError> {
     let any = db
         .prepare_cached(
             "-- has_tokens
-             SELECT EXISTS (SELECT 1 FROM token)",
+             SELECT EXISTS (SELECT 1 FROM token)
+                 OR EXISTS (SELECT 1 FROM secret WHERE name = ?1)",
         )?
-        .query_row([], |row| row.get(0))?;
+        .query_row([HAD_TOKENS], |row| row.get(0))?;
     Ok(any)
 }
 
-pub(super) fn secret(db: &Connection, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+pub(super) fn secret(db: &Connection, name: &str, fresh: [u8; 32]) -> rusqlite::Result<[u8; 32]> {
     db.prepare_cached(
         "-- secret
          INSERT INTO secret (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",

@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{
-    EventType, OldSecret, SenderType, Timestamp, Webhook, WebhookId, WebhookStatus,
+    Action, Actor, EventType, OldSecret, SenderType, Timestamp, Webhook, WebhookId, WebhookStatus,
 };
 use uuid::Uuid;
 
 use super::{
-    consumer, replay,
+    audit, consumer, replay,
     row::{Json, find, from_names, get},
     writer::Batch,
 };
@@ -17,7 +17,12 @@ use crate::{
     page::{integer, json_text, names},
 };
 
-pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, StoreError> {
+pub(super) fn subscribe(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    new: &Webhook,
+    by: &Actor,
+) -> Result<Webhook, StoreError> {
     let present = find_webhook(batch, new.id)?;
     if present.is_none_or(|webhook| webhook.status == WebhookStatus::Unsubscribed) {
         let consumer_row = consumer::restart(batch, &ConsumerId::Webhook(new.id))?;
@@ -47,30 +52,64 @@ pub(super) fn subscribe(batch: &Batch<'_>, new: &Webhook) -> Result<Webhook, Sto
             new.paused,
         ])?;
     batch.webhook_changed();
+    let subject = new.id.to_string();
+    audit::record(
+        batch,
+        now,
+        by,
+        Action::WebhookSubscribed,
+        (&subject, &new.url),
+    )?;
     find_webhook(batch, new.id)?.ok_or(StoreError::NotFound)
 }
 
-pub(super) fn unsubscribe(batch: &Batch<'_>, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-    end(batch, id, None, None)?;
+pub(super) fn unsubscribe(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    id: WebhookId,
+    by: &Actor,
+) -> Result<Option<Webhook>, StoreError> {
+    if end(batch, id, None, None)? {
+        record_end(batch, now, by, (id, ""))?;
+    }
     find_webhook(batch, id)
+}
+
+fn record_end(
+    batch: &Batch<'_>,
+    now: Timestamp,
+    by: &Actor,
+    (id, because): (WebhookId, &str),
+) -> rusqlite::Result<()> {
+    let subject = id.to_string();
+    audit::record(
+        batch,
+        now,
+        by,
+        Action::WebhookUnsubscribed,
+        (&subject, because),
+    )
 }
 
 pub(super) fn end_subscription(
     batch: &Batch<'_>,
+    now: Timestamp,
     id: WebhookId,
-    generation: u64,
-    because: &str,
+    (generation, because): (u64, &str),
 ) -> Result<(), StoreError> {
-    end(batch, id, Some(generation), Some(because))
+    if end(batch, id, Some(generation), Some(because))? {
+        record_end(batch, now, &Actor::server(), (id, because))?;
+    }
+    Ok(())
 }
 
-/// Unsubscribes a webhook, if it is subscribed and of this generation.
+/// Unsubscribes a webhook, if it is subscribed and of this generation, and says whether it was.
 fn end(
     batch: &Batch<'_>,
     id: WebhookId,
     generation: Option<u64>,
     because: Option<&str>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let ended: Option<(i64, i64)> = batch
         .prepare_cached(
             "-- end
@@ -88,14 +127,15 @@ fn end(
         replay::end_all(batch, row)?;
         batch.webhook_changed();
     }
-    Ok(())
+    Ok(ended.is_some())
 }
 
 pub(super) fn rotate_secret(
     batch: &Batch<'_>,
+    now: Timestamp,
     id: WebhookId,
-    fresh: Uuid,
-    overlap_until: Timestamp,
+    (fresh, overlap_until): (Uuid, Timestamp),
+    by: &Actor,
 ) -> Result<Option<Webhook>, StoreError> {
     let changed = batch
         .prepare_cached(
@@ -106,6 +146,8 @@ pub(super) fn rotate_secret(
         .execute((id.uuid(), fresh, overlap_until.as_millisecond()))?;
     if changed > 0 {
         batch.webhook_changed();
+        let subject = id.to_string();
+        audit::record(batch, now, by, Action::WebhookSecretRotated, (&subject, ""))?;
     }
     find_webhook(batch, id)
 }

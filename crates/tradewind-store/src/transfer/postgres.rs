@@ -251,7 +251,16 @@ impl End for Postgres {
     }
 
     async fn finish(&mut self, marks: Marks) -> Result<(), TransferError> {
-        let numbered = ["channel", "conversation", "consumer", "webhook", "replay"];
+        let numbered = [
+            "channel",
+            "conversation",
+            "consumer",
+            "webhook",
+            "replay",
+            "app_user",
+            "tag",
+            "audit",
+        ];
         let numbers = numbered.map(|table| {
             format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'row'),

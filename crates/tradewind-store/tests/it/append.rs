@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, slice};
 
-use tradewind_model::{ConversationId, DeliveryState, EntryKind, Sender, SenderType, Timestamp};
+use tradewind_model::{
+    Actor, ConversationId, DeliveryState, EntryKind, Sender, SenderType, Timestamp,
+};
 use tradewind_store::{Appended, NewMessage, Settlement, StoreError};
 use uuid::Uuid;
 
@@ -237,7 +239,11 @@ async fn a_message_for_a_channel_nobody_connected_is_refused(world: World) {
 async fn a_message_on_a_disconnected_channel_is_refused(world: World) {
     let site = world.connect("site").await;
     let ada = world.receive(&site, "ada", "hello").await.conversation_id;
-    world.store.disconnect_channel(site.id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(site.id, Actor::server())
+        .await
+        .unwrap();
 
     let messages = [
         world.incoming(&site, "ada", "an old contact"),

@@ -385,6 +385,7 @@ const WEEK: Retention = Retention {
     messages: None,
     idempotency_keys: None,
     attempts: Some(SignedDuration::from_hours(7 * 24)),
+    audit: None,
 };
 
 async fn attempts_go_when_a_day_of_them_is_old(mut world: World) {

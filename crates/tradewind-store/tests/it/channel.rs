@@ -1,6 +1,6 @@
 //! Channels: connected, disconnected, connected again.
 
-use tradewind_model::Channel;
+use tradewind_model::{Actor, Channel};
 use tradewind_store::Disconnected;
 
 use crate::world::{World, channel};
@@ -28,7 +28,11 @@ fn renamed(name: &str) -> Channel {
 }
 
 async fn a_channel_is_kept_as_it_was_connected(world: World) {
-    let site = world.store.connect_channel(channel("site")).await.unwrap();
+    let site = world
+        .store
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(site, channel("site"));
     assert_eq!(
         world.store.find_channel(site.id).await.unwrap(),
@@ -44,13 +48,21 @@ async fn a_channel_may_have_little_to_say(world: World) {
         token: None,
         ..channel("site")
     };
-    let kept = world.store.connect_channel(bare.clone()).await.unwrap();
+    let kept = world
+        .store
+        .connect_channel(bare.clone(), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(kept, bare);
 }
 
 async fn a_connected_channel_stays_as_it_is(world: World) {
     world.connect("site").await;
-    let kept = world.store.connect_channel(renamed("site")).await.unwrap();
+    let kept = world
+        .store
+        .connect_channel(renamed("site"), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(kept, channel("site"));
     assert_eq!(world.store.list_channels(10).await.unwrap(), [kept]);
 }
@@ -58,7 +70,11 @@ async fn a_connected_channel_stays_as_it_is(world: World) {
 async fn a_disconnected_channel_loses_its_token_and_leaves_the_list(world: World) {
     let site = world.connect("site").await;
 
-    let answer = world.store.disconnect_channel(site.id).await.unwrap();
+    let answer = world
+        .store
+        .disconnect_channel(site.id, Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(answer, Disconnected::Done);
     let expected = Channel {
@@ -71,15 +87,27 @@ async fn a_disconnected_channel_loses_its_token_and_leaves_the_list(world: World
         Some(expected)
     );
     assert_eq!(world.store.list_channels(10).await.unwrap(), []);
-    let again = world.store.disconnect_channel(site.id).await.unwrap();
+    let again = world
+        .store
+        .disconnect_channel(site.id, Actor::server())
+        .await
+        .unwrap();
     assert_eq!(again, Disconnected::Already);
 }
 
 async fn a_disconnected_channel_takes_what_it_is_connected_with(world: World) {
     let site = world.connect("site").await;
-    world.store.disconnect_channel(site.id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(site.id, Actor::server())
+        .await
+        .unwrap();
 
-    let kept = world.store.connect_channel(renamed("site")).await.unwrap();
+    let kept = world
+        .store
+        .connect_channel(renamed("site"), Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(kept, renamed("site"));
     assert_eq!(world.store.find_channel(site.id).await.unwrap(), Some(kept));
@@ -89,7 +117,11 @@ async fn a_disconnected_channel_takes_what_it_is_connected_with(world: World) {
 async fn the_conversations_of_a_disconnected_channel_stay(world: World) {
     let site = world.connect("site").await;
     let message = world.receive(&site, "ada", "hello").await;
-    world.store.disconnect_channel(site.id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(site.id, Actor::server())
+        .await
+        .unwrap();
 
     let conversation = world.find(message.conversation_id).await;
 
@@ -105,7 +137,7 @@ async fn channels_are_listed_in_the_order_they_were_connected(world: World) {
     }
     world
         .store
-        .disconnect_channel(channel("a").id)
+        .disconnect_channel(channel("a").id, Actor::server())
         .await
         .unwrap();
     let names = |channels: Vec<Channel>| -> Vec<String> {
@@ -127,14 +159,22 @@ async fn channels_are_listed_in_the_order_they_were_connected(world: World) {
 async fn a_channel_nobody_connected_is_not_found(world: World) {
     let nowhere = channel("nowhere").id;
     assert_eq!(world.store.find_channel(nowhere).await.unwrap(), None);
-    let answer = world.store.disconnect_channel(nowhere).await.unwrap();
+    let answer = world
+        .store
+        .disconnect_channel(nowhere, Actor::server())
+        .await
+        .unwrap();
     assert_eq!(answer, Disconnected::NotFound);
 }
 
 async fn channels_survive_a_restart(mut world: World) {
     let site = world.connect("site").await;
     let shop = world.connect("shop").await;
-    world.store.disconnect_channel(shop.id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(shop.id, Actor::server())
+        .await
+        .unwrap();
     world.reopen().await;
     assert_eq!(world.store.list_channels(10).await.unwrap(), [site]);
 }

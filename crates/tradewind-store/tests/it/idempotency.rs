@@ -1,6 +1,6 @@
 //! Idempotency keys: a request that is sent twice sends one message.
 
-use tradewind_model::ConversationId;
+use tradewind_model::{Actor, ConversationId};
 use tradewind_store::Appended;
 
 use crate::world::{World, key};
@@ -99,13 +99,21 @@ async fn a_refused_message_does_not_use_up_its_key(world: World) {
     let channel = world.find(ada).await.channel;
     let mut new = world.outgoing(ada, "hi");
     new.idempotency = Some(key("agent", "k", 1));
-    world.store.disconnect_channel(channel.id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(channel.id, Actor::server())
+        .await
+        .unwrap();
     assert_eq!(
         world.store.append(new.clone()).await.unwrap(),
         Appended::ChannelDisconnected
     );
 
-    world.store.connect_channel(channel).await.unwrap();
+    world
+        .store
+        .connect_channel(channel, Actor::server())
+        .await
+        .unwrap();
 
     world.stored(new).await;
 }

@@ -31,6 +31,7 @@ async fn what_the_sweep_leaves_is_still_one_whole(world: World) {
             messages: kept(messages),
             idempotency_keys: None,
             attempts: None,
+            audit: None,
         };
         while world.store.sweep(&retention).await.unwrap().more {}
         every_part_agrees_with_the_whole(&world, ada).await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time::timeout};
-use tradewind_model::{ConversationId, MessageId, Sequence, Shards, SystemClock, WebhookId};
+use tradewind_model::{Actor, ConversationId, MessageId, Sequence, Shards, SystemClock, WebhookId};
 use tradewind_store::{
     ConsumerId, Holder, Holding, Progress, ReplayRange, Start, Store, StoreError,
 };
@@ -270,7 +270,11 @@ async fn who_takes_over_knows_where_each_shard_stands() {
     let mut two = [Node::join(&database).await, Node::join(&database).await];
     let holders = settle(&mut two, [32, 32]).await;
     let id = source_consumer();
-    two[0].store.connect_channel(channel("site")).await.unwrap();
+    two[0]
+        .store
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     let mut lanes = Vec::new();
     for (number, (node, holder)) in (1..).zip(two.iter().zip(holders)) {
         let shard = holder.shards.iter().next().unwrap();
@@ -328,7 +332,10 @@ async fn a_replay_ends_once_all_nodes_are_done_with_it() {
     let mut two = [Node::join(&database).await, Node::join(&database).await];
     let holders = settle(&mut two, [32, 32]).await;
     let store = Arc::clone(&two[0].store);
-    store.connect_channel(channel("site")).await.unwrap();
+    store
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     let message = from_contact(
         MessageId::from_uuid(Uuid::from_u128(1)),
         at(0),
@@ -337,7 +344,7 @@ async fn a_replay_ends_once_all_nodes_are_done_with_it() {
         "hello",
     );
     store.append(message).await.unwrap();
-    store.subscribe(webhook(1)).await.unwrap();
+    store.subscribe(webhook(1), Actor::server()).await.unwrap();
     let webhook: WebhookId = webhook_id(1);
     let replay = store
         .start_replay(replay_id(1), webhook, ReplayRange::default())

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tradewind_model::{Conversation, ConversationId, LogEntry, Sequence};
+use tradewind_model::{Actor, Conversation, ConversationId, LogEntry, Sequence};
 use tradewind_store::Settlement;
 use uuid::Uuid;
 
@@ -140,8 +140,16 @@ async fn what_was_just_written_reads_as_after_a_restart(mut world: World) {
     let failure = Settlement::Failed { reason };
     world.store.settle(failed.id, failure).await.unwrap();
     let channel = world.find(ada).await.channel;
-    world.store.disconnect_channel(channel.id).await.unwrap();
-    world.store.connect_channel(channel).await.unwrap();
+    world
+        .store
+        .disconnect_channel(channel.id, Actor::server())
+        .await
+        .unwrap();
+    world
+        .store
+        .connect_channel(channel, Actor::server())
+        .await
+        .unwrap();
     let before = world.whole_log().await;
     assert_eq!(before.len(), 1 + 2 + 3 + 2 + 2);
 

@@ -31,6 +31,7 @@ macro_rules! conformance {
     };
 }
 
+mod account;
 mod append;
 mod attempt;
 mod attempt_files;
@@ -43,6 +44,7 @@ mod lane;
 mod lease;
 mod log;
 mod message;
+mod note;
 mod postgres;
 mod replay;
 mod retention;

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_postgres::{Client, NoTls};
-use tradewind_model::{Clock, ManualClock, MessageId, OsRandom, Sequence, SystemClock};
+use tradewind_model::{Actor, Clock, ManualClock, MessageId, OsRandom, Sequence, SystemClock};
 use tradewind_store::{
     Appended, OpenError, PostgresSettings, PostgresStore, Retention, Store, StoreError,
 };
@@ -174,7 +174,10 @@ async fn nodes_that_start_at_once_make_one_schema() {
 async fn an_entry_that_commits_late_is_not_skipped() {
     let database = Database::create().await;
     let (first, second) = (node(&database).await, node(&database).await);
-    first.connect_channel(channel("site")).await.unwrap();
+    first
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
 
     // A node that has its sequence and does not commit yet.
     let late = client(&database.url()).await;
@@ -204,7 +207,10 @@ async fn who_follows_the_log_of_three_nodes_misses_nothing() {
     const EACH: u128 = 400;
     let database = Database::create().await;
     let reader = node(&database).await;
-    reader.connect_channel(channel("site")).await.unwrap();
+    reader
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     let mut appending = JoinSet::new();
     for writer in 0..3_u128 {
         let store = node(&database).await;
@@ -251,12 +257,15 @@ async fn a_node_hears_at_once_what_others_write() {
     // Less than it takes to look.
     let soon = Duration::from_secs(3);
 
-    first.connect_channel(channel("site")).await.unwrap();
+    first
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     first.append(message(1)).await.unwrap();
     let moved = head.wait_for(|head| *head == Sequence(2));
     timeout(soon, moved).await.unwrap().unwrap();
 
-    first.subscribe(webhook(1)).await.unwrap();
+    first.subscribe(webhook(1), Actor::server()).await.unwrap();
     timeout(soon, webhooks.changed()).await.unwrap().unwrap();
 }
 
@@ -265,7 +274,10 @@ async fn a_node_whose_connections_were_ended_goes_on() {
     let database = Database::create().await;
     let store = node(&database).await;
     let mut head = store.head();
-    store.connect_channel(channel("site")).await.unwrap();
+    store
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     run(
         &database.url(),
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -310,13 +322,16 @@ async fn a_write_that_was_given_up_leaves_no_transaction_behind() {
         .batch_execute("BEGIN; LOCK TABLE webhook")
         .await
         .unwrap();
-    let subscribing = timeout(Duration::from_millis(300), store.subscribe(webhook(1)));
+    let subscribing = timeout(
+        Duration::from_millis(300),
+        store.subscribe(webhook(1), Actor::server()),
+    );
     assert!(subscribing.await.is_err());
     blocker.batch_execute("ROLLBACK").await.unwrap();
 
     // There is one connection only, and it is of use.
     assert_eq!(store.list_webhooks(10).await.unwrap(), []);
-    store.subscribe(webhook(1)).await.unwrap();
+    store.subscribe(webhook(1), Actor::server()).await.unwrap();
     assert_eq!(store.list_webhooks(10).await.unwrap().len(), 1);
 }
 
@@ -348,6 +363,7 @@ async fn swept_parts_of_the_log_are_dropped_as_a_whole() {
         messages: None,
         idempotency_keys: None,
         attempts: None,
+        audit: None,
     };
     assert_eq!(sweep(&world, &log).await.log_entries, 551);
 

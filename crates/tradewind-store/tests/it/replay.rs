@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use tradewind_model::{
-    ConversationId, EntryKind, LogEntry, MessageId, ReplayId, SenderType, Sequence,
+    Actor, ConversationId, EntryKind, LogEntry, MessageId, ReplayId, SenderType, Sequence,
 };
 use tradewind_store::{
     ConsumerId, Progress, Replay, ReplayRange, Settlement, Start, StoreError, Wanted,
@@ -127,7 +127,11 @@ fn these(numbers: impl IntoIterator<Item = u64>) -> Vec<Sequence> {
 
 /// Webhook 1 and six messages, ten minutes apart: of ada the odd ones, of ben the even ones.
 async fn six(world: &World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     for n in 1..=6 {
         let contact = ["ben", "ada"][n % 2];
         say(world, contact, &[&n.to_string()], 600).await;
@@ -195,7 +199,11 @@ async fn a_range_of_time_is_half_open(world: World) {
 
 /// A source may bring a message long after it was sent, and its clock may be ahead of ours.
 async fn a_range_of_time_is_that_of_sending(world: World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     let site = world.connect("site").await;
     world.advance(100_000);
     for (contact, sent_at) in [("late", 5), ("ahead", 100_000 + 1_800)] {
@@ -243,7 +251,11 @@ async fn a_conversation_is_replayed_alone(world: World) {
 async fn a_channel_is_replayed_alone(world: World) {
     six(&world).await;
     let id = channel("site").id;
-    world.store.disconnect_channel(id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(id, Actor::server())
+        .await
+        .unwrap();
     let range = ReplayRange {
         conversation: Some(ConversationId::from_uuid(id.uuid())),
         ..EVERYTHING
@@ -303,7 +315,11 @@ async fn what_is_set_aside_is_replayed_alone(world: World) {
     assert_eq!(ask(&world, failed.clone(), &all()).await, these([2, 3, 6]));
 
     // Each lane begins with its first, and what another webhook set aside is not brought.
-    world.store.subscribe(webhook(2)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(2), Actor::server())
+        .await
+        .unwrap();
     let other = ConsumerId::Webhook(webhook_id(2));
     set_aside(&world, &other, vec![aside(of("ada"), nth(1))]).await;
     start(&world, 1, &failed).await.unwrap();
@@ -462,7 +478,11 @@ async fn a_replay_of_a_swept_log_brings_nothing(world: World) {
 
 /// The place is found by halving, so that the replay of the last hours does not read the years before.
 async fn a_range_is_found_in_a_long_log(world: World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     // Some share a time, and there are gaps of more and less than an hour.
     let mut times = vec![];
     let site = world.connect("site").await;
@@ -501,7 +521,11 @@ async fn a_range_is_found_in_a_long_log(world: World) {
 async fn no_replay_without_a_subscription(world: World) {
     assert_eq!(start(&world, 1, &EVERYTHING).await, None);
     six(&world).await;
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(start(&world, 1, &EVERYTHING).await, None);
     assert_eq!(world.store.list_replays(10).await.unwrap(), []);
     let id = ConsumerId::Replay(replay_id(1));
@@ -584,7 +608,11 @@ async fn a_replay_goes_on_after_a_restart(mut world: World) {
 
 async fn a_replay_ends_with_its_subscription(world: World) {
     six(&world).await;
-    world.store.subscribe(webhook(2)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(2), Actor::server())
+        .await
+        .unwrap();
     start(&world, 1, &EVERYTHING).await.unwrap();
     let of_ada = ReplayRange {
         conversation: Some(of("ada")),
@@ -598,7 +626,11 @@ async fn a_replay_ends_with_its_subscription(world: World) {
         .unwrap()
         .unwrap();
 
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(world.store.list_replays(10).await.unwrap(), [other]);
     for number in [1, 2] {
@@ -607,7 +639,11 @@ async fn a_replay_ends_with_its_subscription(world: World) {
         assert!(!world.store.save_progress(late).await.unwrap());
     }
     // Nor does it come back with the subscription.
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(world.store.list_replays(10).await.unwrap().len(), 1);
     // The endpoint can say so, too.
     let ending = world

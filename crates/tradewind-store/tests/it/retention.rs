@@ -32,6 +32,7 @@ pub(crate) const LOG: Retention = Retention {
     messages: None,
     idempotency_keys: None,
     attempts: None,
+    audit: None,
 };
 
 const ALL: Retention = Retention {
@@ -39,6 +40,7 @@ const ALL: Retention = Retention {
     messages: Some(SignedDuration::from_secs(1_000)),
     idempotency_keys: Some(SignedDuration::from_secs(100)),
     attempts: None,
+    audit: None,
 };
 
 pub(crate) async fn sweep(world: &World, retention: &Retention) -> Swept {
@@ -68,6 +70,7 @@ async fn a_sweep_without_retention_removes_nothing(world: World) {
         messages: None,
         idempotency_keys: None,
         attempts: None,
+        audit: None,
     };
     assert_eq!(sweep(&world, &nothing).await, Swept::default());
     assert_eq!(world.log().await.len(), 2);

@@ -1,6 +1,6 @@
 //! Entries that a webhook has given up on for now: kept with its progress, listed, and forgotten.
 
-use tradewind_model::{ConversationId, Sequence};
+use tradewind_model::{Actor, ConversationId, Sequence};
 use tradewind_store::{ConsumerId, Page, Progress, SetAside, SetAsideEntry};
 use uuid::Uuid;
 
@@ -38,7 +38,11 @@ pub(crate) fn aside(lane: ConversationId, sequence: Sequence) -> SetAside {
 
 /// The consumer of webhook 1, which is subscribed, with what `contact` said in each text.
 async fn subscribed(world: &World, texts: &[&str]) -> ConsumerId {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     say(world, "ada", texts, 0).await;
     ConsumerId::Webhook(webhook_id(1))
 }
@@ -173,7 +177,11 @@ async fn an_entry_that_was_redelivered_is_forgotten(world: World) {
 
 async fn webhooks_do_not_see_what_others_set_aside(world: World) {
     let consumer = subscribed(&world, &["1", "2"]).await;
-    world.store.subscribe(webhook(2)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(2), Actor::server())
+        .await
+        .unwrap();
     let other = ConsumerId::Webhook(webhook_id(2));
     set_aside(&world, &consumer, vec![aside(of("ada"), nth(1))]).await;
     set_aside(&world, &other, vec![aside(of("ada"), nth(2))]).await;
@@ -242,9 +250,17 @@ async fn what_is_set_aside_goes_with_the_log_and_is_counted(world: World) {
 async fn what_is_set_aside_stays_when_its_webhook_leaves(world: World) {
     let consumer = subscribed(&world, &["1"]).await;
     set_aside(&world, &consumer, vec![aside(of("ada"), nth(1))]).await;
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(listed(&world).await, [nth(1)]);
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(listed(&world).await, [nth(1)]);
 }
 

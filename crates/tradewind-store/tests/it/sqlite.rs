@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tradewind_model::{Clock, ManualClock, MessageId, Sequence, SystemClock};
+use tradewind_model::{Actor, Clock, ManualClock, MessageId, Sequence, SystemClock};
 use tradewind_store::{Appended, BackupError, OpenError, SqliteStore, Store, back_up};
 
 use crate::world::{Backend, World, at, channel, from_contact};
@@ -234,7 +234,10 @@ async fn victim() {
         return;
     };
     let store = Arc::new(SqliteStore::open(Path::new(&directory), Arc::new(SystemClock)).unwrap());
-    let site = store.connect_channel(channel("site")).await.unwrap();
+    let site = store
+        .connect_channel(channel("site"), Actor::server())
+        .await
+        .unwrap();
     let mut tasks = JoinSet::new();
     for task in 0..16 {
         let (store, site) = (Arc::clone(&store), site.clone());

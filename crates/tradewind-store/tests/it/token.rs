@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tradewind_model::{Scope, Token, TokenId};
+use tradewind_model::{Actor, Scope, Token, TokenId};
 use tradewind_store::TokenHash;
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ fn token(scope: Scope) -> Token {
         name: "Ada's".to_owned(),
         scope,
         expires_at: Some(at(60)),
+        created_at: at(0),
+        user_id: None,
     }
 }
 
@@ -36,7 +38,7 @@ const HASH: TokenHash = TokenHash([1; 32]);
 async fn a_token_is_found_by_its_hash_only(world: World) {
     world
         .store
-        .put_token(token(Scope::Agent), HASH)
+        .put_token(token(Scope::Agent), HASH, 100, Actor::server())
         .await
         .unwrap();
     let found = world.store.find_token(HASH).await.unwrap();
@@ -46,9 +48,17 @@ async fn a_token_is_found_by_its_hash_only(world: World) {
 }
 
 async fn a_token_of_every_scope_is_kept(world: World) {
-    for (hash, scope) in (0..).zip(Scope::ALL) {
-        let hash = TokenHash([hash; 32]);
-        world.store.put_token(token(scope), hash).await.unwrap();
+    for (number, scope) in (0..).zip(Scope::ALL) {
+        let hash = TokenHash([number; 32]);
+        let token = |scope| Token {
+            id: TokenId::from_uuid(Uuid::from_u128(number.into())),
+            ..token(scope)
+        };
+        world
+            .store
+            .put_token(token(scope), hash, 100, Actor::server())
+            .await
+            .unwrap();
         let found = world.store.find_token(hash).await.unwrap();
         assert_eq!(found, Some(token(scope)));
     }
@@ -56,7 +66,11 @@ async fn a_token_of_every_scope_is_kept(world: World) {
 
 async fn a_token_that_was_found_before_it_changed_is_found_changed(world: World) {
     for scope in [Scope::Read, Scope::Agent, Scope::Admin] {
-        world.store.put_token(token(scope), HASH).await.unwrap();
+        world
+            .store
+            .put_token(token(scope), HASH, 100, Actor::server())
+            .await
+            .unwrap();
         for _ in 0..2 {
             let found = world.store.find_token(HASH).await.unwrap();
             assert_eq!(found, Some(token(scope)));
@@ -67,7 +81,7 @@ async fn a_token_that_was_found_before_it_changed_is_found_changed(world: World)
 async fn a_token_stored_again_takes_the_new_name_scope_and_expiry(world: World) {
     world
         .store
-        .put_token(token(Scope::Read), HASH)
+        .put_token(token(Scope::Read), HASH, 100, Actor::server())
         .await
         .unwrap();
     let changed = Token {
@@ -76,7 +90,11 @@ async fn a_token_stored_again_takes_the_new_name_scope_and_expiry(world: World) 
         expires_at: None,
         ..token(Scope::Read)
     };
-    world.store.put_token(changed.clone(), HASH).await.unwrap();
+    world
+        .store
+        .put_token(changed.clone(), HASH, 100, Actor::server())
+        .await
+        .unwrap();
     assert_eq!(world.store.find_token(HASH).await.unwrap(), Some(changed));
 }
 
@@ -84,7 +102,7 @@ async fn a_store_knows_whether_it_ever_had_a_token(world: World) {
     assert!(!world.store.has_tokens().await.unwrap());
     world
         .store
-        .put_token(token(Scope::Read), HASH)
+        .put_token(token(Scope::Read), HASH, 100, Actor::server())
         .await
         .unwrap();
     assert!(world.store.has_tokens().await.unwrap());
@@ -93,7 +111,7 @@ async fn a_store_knows_whether_it_ever_had_a_token(world: World) {
 async fn tokens_survive_a_restart(mut world: World) {
     world
         .store
-        .put_token(token(Scope::Read), HASH)
+        .put_token(token(Scope::Read), HASH, 100, Actor::server())
         .await
         .unwrap();
     world.reopen().await;

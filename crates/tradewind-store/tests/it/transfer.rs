@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use tempfile::TempDir;
 use tradewind_model::{
-    Channel, Clock, Conversation, LogEntry, ManualClock, Message, MessageId, Scope, Token, TokenId,
-    Webhook,
+    Actor, Channel, Clock, Conversation, LogEntry, ManualClock, Message, MessageId, Scope, Token,
+    TokenId, Webhook,
 };
 use tradewind_store::{
     Address, Appended, ConsumerId, ConsumerState, Moved, OpenError, Place, PostgresStore, Replay,
@@ -90,7 +90,7 @@ async fn fill(world: &World) {
     world.receive(&channel, "old", "swept").await;
     world.advance(10_000);
     sweep(world, &LOG).await;
-    store.subscribe(webhook(1)).await.unwrap();
+    store.subscribe(webhook(1), Actor::server()).await.unwrap();
     let mut lanes = Vec::new();
     for number in 0..2_500 {
         let contact = format!("contact {}", number % 7);
@@ -132,8 +132,13 @@ async fn fill(world: &World) {
         name: "bot".to_owned(),
         scope: Scope::Admin,
         expires_at: Some(at(1_000_000)),
+        created_at: at(0),
+        user_id: None,
     };
-    store.put_token(token, HASH).await.unwrap();
+    store
+        .put_token(token, HASH, 100, Actor::server())
+        .await
+        .unwrap();
     store.secret("chat", [9; 32]).await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Retention where deliveries are behind: what was lost to it is counted, and the rest goes on.
 
-use tradewind_model::ConversationId;
+use tradewind_model::{Actor, ConversationId};
 use tradewind_store::{ConsumerId, ConsumerState};
 
 use crate::{
@@ -19,7 +19,11 @@ conformance![
 ];
 
 async fn subscribe(world: &World, number: u128) -> ConsumerId {
-    world.store.subscribe(webhook(number)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(number), Actor::server())
+        .await
+        .unwrap();
     ConsumerId::Webhook(webhook_id(number))
 }
 
@@ -77,7 +81,11 @@ async fn unsubscribed_webhooks_miss_nothing(world: World) {
     say(&world, "ada", &["1", "2"], 1_000).await;
     let ada = of("ada");
     stand(&world, &webhook, 1, &[(ada, 1)]).await;
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     let swept = sweep(&world, &LOG).await;
     assert_eq!((swept.log_entries, swept.undelivered), (1 + 2, 0));
 }

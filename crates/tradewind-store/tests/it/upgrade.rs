@@ -9,7 +9,8 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tradewind_model::{
-    ConversationId, DeliveryState, EntryKind, Id, ManualClock, Scope, Sequence, WebhookStatus,
+    Actor, ConversationId, DeliveryState, EntryKind, Id, ManualClock, Scope, Sequence,
+    WebhookStatus,
 };
 use tradewind_store::{Appended, ConsumerId, Settlement, SqliteStore, Start, TokenHash};
 use uuid::Uuid;
@@ -208,7 +209,11 @@ async fn the_log_goes_on_where_it_was() {
     let message = world.receive(&channel("site"), "ada", "again").await;
     assert_eq!(message.position, 3);
     let id = channel("site").id;
-    world.store.disconnect_channel(id).await.unwrap();
+    world
+        .store
+        .disconnect_channel(id, Actor::server())
+        .await
+        .unwrap();
     let log = world.whole_log().await;
     assert_eq!(sequences(&log), [3, 4, 5, 6, 7]);
     assert_eq!(
@@ -334,7 +339,11 @@ async fn facts_and_set_aside_events_are_kept() {
         world.reopen().await;
     }
     let site = channel("site").id;
-    world.store.disconnect_channel(site).await.unwrap();
+    world
+        .store
+        .disconnect_channel(site, Actor::server())
+        .await
+        .unwrap();
     let last = world.whole_log().await.pop().unwrap();
     assert_eq!(
         (last.sequence, last.position, last.kind),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tradewind_model::{Id, MessageId, Scope, Sequence, Token};
+use tradewind_model::{Actor, Id, MessageId, Scope, Sequence, Token};
 use tradewind_store::{Appended, Settlement, Start, StoreError, TokenHash};
 use uuid::Uuid;
 
@@ -32,9 +32,15 @@ async fn a_closed_store_refuses_every_verb(world: World) {
         name: "bot".to_owned(),
         scope: Scope::Agent,
         expires_at: None,
+        created_at: crate::world::at(0),
+        user_id: None,
     };
     let hash = TokenHash([1; 32]);
-    world.store.put_token(token, hash).await.unwrap();
+    world
+        .store
+        .put_token(token, hash, 100, Actor::server())
+        .await
+        .unwrap();
     world.store.find_token(hash).await.unwrap();
     world.store.close().await;
 
@@ -59,10 +65,19 @@ async fn a_closed_store_refuses_every_verb(world: World) {
         store.list_conversations(None, 10).await.err(),
         store.find_conversation(id).await.err(),
         store.list_messages(id, None, 10).await.err(),
-        store.connect_channel(channel("late")).await.err(),
-        store.disconnect_channel(site.id).await.err(),
+        store
+            .connect_channel(channel("late"), Actor::server())
+            .await
+            .err(),
+        store
+            .disconnect_channel(site.id, Actor::server())
+            .await
+            .err(),
         store.list_channels(10).await.err(),
-        store.unsubscribe(webhook_id(1)).await.err(),
+        store
+            .unsubscribe(webhook_id(1), Actor::server())
+            .await
+            .err(),
         store.list_webhooks(10).await.err(),
         store.has_tokens().await.err(),
         store.find_token(TokenHash([1; 32])).await.err(),

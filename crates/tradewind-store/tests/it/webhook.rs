@@ -1,6 +1,8 @@
 //! Webhooks: what subscribing keeps and what it starts anew.
 
-use tradewind_model::{Conversation, EventType, OldSecret, SenderType, Webhook, WebhookStatus};
+use tradewind_model::{
+    Actor, Conversation, EventType, OldSecret, SenderType, Webhook, WebhookStatus,
+};
 use tradewind_store::{ConsumerId, ConsumerState, Start};
 use uuid::Uuid;
 
@@ -49,7 +51,11 @@ async fn state(world: &World, number: u128) -> ConsumerState {
 
 /// A webhook that has dealt with the first of two entries and holds the lane of the second.
 async fn with_a_held_lane(world: &World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     let site = world.connect("site").await;
     let ada = Conversation::id_of(site.id, "ada");
     world.receive(&site, "ada", "1").await;
@@ -61,7 +67,11 @@ async fn with_a_held_lane(world: &World) {
 }
 
 async fn a_webhook_is_kept_as_it_was_subscribed(world: World) {
-    let kept = world.store.subscribe(webhook(1)).await.unwrap();
+    let kept = world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert!(kept == webhook(1), "{kept:?}");
     let found = world.store.find_webhook(kept.id).await.unwrap();
     assert!(found == Some(webhook(1)), "{found:?}");
@@ -72,7 +82,11 @@ async fn a_new_webhook_starts_at_the_newest_entry(world: World) {
     world.receive(&site, "ada", "before").await;
     let head = *world.store.head().borrow();
 
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
 
     let state = state(&world, 1).await;
     assert_eq!((state.cursor, state.held), (head, vec![]));
@@ -82,7 +96,11 @@ async fn an_updated_webhook_keeps_its_secret_and_its_place(world: World) {
     with_a_held_lane(&world).await;
     let before = state(&world, 1).await;
 
-    let kept = world.store.subscribe(moved(1)).await.unwrap();
+    let kept = world
+        .store
+        .subscribe(moved(1), Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(kept.api_secret, webhook(1).api_secret);
     assert_eq!((kept.url, kept.headers), (moved(1).url, vec![]));
@@ -95,7 +113,7 @@ async fn an_unsubscribed_webhook_forgets_what_waits(world: World) {
 
     let kept = world
         .store
-        .unsubscribe(webhook_id(1))
+        .unsubscribe(webhook_id(1), Actor::server())
         .await
         .unwrap()
         .unwrap();
@@ -119,12 +137,20 @@ async fn an_unsubscribed_webhook_forgets_what_waits(world: World) {
 
 async fn a_webhook_subscribed_again_starts_at_the_newest_entry(world: World) {
     with_a_held_lane(&world).await;
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     let unsubscribed = state(&world, 1).await;
     let site = world.connect("site").await;
     world.receive(&site, "ada", "while it was away").await;
 
-    let kept = world.store.subscribe(moved(1)).await.unwrap();
+    let kept = world
+        .store
+        .subscribe(moved(1), Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(kept.status, WebhookStatus::Subscribed);
     assert_eq!(
@@ -139,37 +165,76 @@ async fn a_webhook_subscribed_again_starts_at_the_newest_entry(world: World) {
 
 async fn a_lane_held_while_unsubscribed_is_forgotten_too(world: World) {
     with_a_held_lane(&world).await;
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     let id = ConsumerId::Webhook(webhook_id(1));
     let mut holding = progress(&id, state(&world, 1).await.generation, nth(2));
     let ada = world.log().await[0].lane();
     holding.held = vec![held(ada, nth(2))];
     assert!(world.store.save_progress(holding).await.unwrap());
 
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
 
     assert_eq!(state(&world, 1).await.held, []);
 }
 
 async fn a_webhook_unsubscribed_twice_is_unsubscribed(world: World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
-    let first = world.store.unsubscribe(webhook_id(1)).await.unwrap();
-    let second = world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
+    let first = world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
+    let second = world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     assert!(first == second, "{second:?}");
 }
 
 async fn a_webhook_nobody_subscribed_is_not_found(world: World) {
     let nobody = webhook_id(7);
     assert!(world.store.find_webhook(nobody).await.unwrap().is_none());
-    assert!(world.store.unsubscribe(nobody).await.unwrap().is_none());
+    assert!(
+        world
+            .store
+            .unsubscribe(nobody, Actor::server())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 async fn webhooks_are_listed_oldest_first(world: World) {
     for number in [3, 1, 2] {
-        world.store.subscribe(webhook(number)).await.unwrap();
+        world
+            .store
+            .subscribe(webhook(number), Actor::server())
+            .await
+            .unwrap();
     }
-    world.store.unsubscribe(webhook_id(3)).await.unwrap();
-    world.store.subscribe(moved(3)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(3), Actor::server())
+        .await
+        .unwrap();
+    world
+        .store
+        .subscribe(moved(3), Actor::server())
+        .await
+        .unwrap();
     let ids = |webhooks: Vec<(Webhook, u64)>| -> Vec<_> {
         webhooks.iter().map(|(webhook, _)| webhook.id).collect()
     };
@@ -184,9 +249,27 @@ async fn each_change_of_a_webhook_is_announced(world: World) {
     let mut before = *changed.borrow_and_update();
     for step in ["subscribe", "move", "unsubscribe", "subscribe again"] {
         match step {
-            "move" => drop(world.store.subscribe(moved(1)).await.unwrap()),
-            "unsubscribe" => drop(world.store.unsubscribe(webhook_id(1)).await.unwrap()),
-            _ => drop(world.store.subscribe(webhook(1)).await.unwrap()),
+            "move" => drop(
+                world
+                    .store
+                    .subscribe(moved(1), Actor::server())
+                    .await
+                    .unwrap(),
+            ),
+            "unsubscribe" => drop(
+                world
+                    .store
+                    .unsubscribe(webhook_id(1), Actor::server())
+                    .await
+                    .unwrap(),
+            ),
+            _ => drop(
+                world
+                    .store
+                    .subscribe(webhook(1), Actor::server())
+                    .await
+                    .unwrap(),
+            ),
         }
         assert!(changed.has_changed().unwrap(), "{step}");
         let now = *changed.borrow_and_update();
@@ -218,43 +301,68 @@ fn wordy(number: u128) -> Webhook {
 }
 
 async fn all_that_is_said_of_a_webhook_is_kept(mut world: World) {
-    let kept = world.store.subscribe(wordy(1)).await.unwrap();
+    let kept = world
+        .store
+        .subscribe(wordy(1), Actor::server())
+        .await
+        .unwrap();
     assert!(kept == wordy(1), "{kept:?}");
     let everything = Webhook {
         events: EventType::ALL.to_vec(),
         senders: SenderType::ALL.to_vec(),
         ..wordy(2)
     };
-    world.store.subscribe(everything.clone()).await.unwrap();
+    world
+        .store
+        .subscribe(everything.clone(), Actor::server())
+        .await
+        .unwrap();
     world.reopen().await;
     let listed = world.store.list_webhooks(10).await.unwrap();
     assert!(listed == [(wordy(1), 1), (everything, 1)], "{listed:?}");
     // An update replaces all of it.
-    let kept = world.store.subscribe(webhook(1)).await.unwrap();
+    let kept = world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert!(kept == webhook(1), "{kept:?}");
 }
 
 async fn a_webhook_has_a_generation_in_the_list(world: World) {
     with_a_held_lane(&world).await;
-    world.store.subscribe(moved(1)).await.unwrap();
+    world
+        .store
+        .subscribe(moved(1), Actor::server())
+        .await
+        .unwrap();
     for _ in 0..2 {
         let listed = world.store.list_webhooks(10).await.unwrap();
         assert_eq!(listed[0].1, state(&world, 1).await.generation);
-        world.store.unsubscribe(webhook_id(1)).await.unwrap();
+        world
+            .store
+            .unsubscribe(webhook_id(1), Actor::server())
+            .await
+            .unwrap();
     }
 }
 
 async fn rotate(world: &World, number: u128, secret: u128, until: i64) -> Option<Webhook> {
     let secret = Uuid::from_u128(secret);
-    let rotating = world
-        .store
-        .rotate_secret(webhook_id(number), secret, at(until));
+    let rotating =
+        world
+            .store
+            .rotate_secret(webhook_id(number), secret, at(until), Actor::server());
     rotating.await.unwrap()
 }
 
 async fn a_secret_that_was_rotated_leaves_the_old_one_for_a_while(mut world: World) {
     with_a_held_lane(&world).await;
-    world.store.subscribe(webhook(2)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(2), Actor::server())
+        .await
+        .unwrap();
     let before = state(&world, 1).await;
     let mut changed = world.store.webhooks_changed();
     changed.mark_unchanged();
@@ -286,16 +394,32 @@ async fn a_secret_that_was_rotated_leaves_the_old_one_for_a_while(mut world: Wor
 }
 
 async fn a_rotated_secret_survives_every_subscribe(world: World) {
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     let rotated = rotate(&world, 1, 77, 3_600).await.unwrap();
     let secrets = |webhook: &Webhook| {
         let old = webhook.old_secret.map(|old| (old.secret, old.until));
         (webhook.api_secret, old)
     };
-    let updated = world.store.subscribe(moved(1)).await.unwrap();
+    let updated = world
+        .store
+        .subscribe(moved(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(secrets(&updated), secrets(&rotated));
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
-    let again = world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
+    let again = world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(secrets(&again), secrets(&rotated));
 }
 
@@ -349,16 +473,28 @@ async fn why_a_subscription_ended_is_forgotten_with_the_next(mut world: World) {
     world.reopen().await;
     let because = |webhook: Option<Webhook>| webhook.unwrap().ended_because;
     // Whoever unsubscribes now comes too late to be why.
-    let unsubscribed = world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let unsubscribed = world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(because(unsubscribed), Some("410".to_owned()));
 
-    let again = world.store.subscribe(webhook(1)).await.unwrap();
+    let again = world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(again.ended_because, None);
     // What the old subscription's driver still hears does not end the new one.
     end(&world, generation, "410").await;
     let found = world.store.find_webhook(webhook_id(1)).await.unwrap();
     assert_eq!(found.unwrap().status, WebhookStatus::Subscribed);
-    let left = world.store.unsubscribe(webhook_id(1)).await.unwrap();
+    let left = world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(because(left), None);
 }
 
@@ -373,9 +509,21 @@ async fn a_webhook_subscribed_again_is_not_backed_off(mut world: World) {
     assert_eq!(state(&world, 1).await.backed_off_since, Some(at(17)));
 
     // An update leaves its place.
-    world.store.subscribe(moved(1)).await.unwrap();
+    world
+        .store
+        .subscribe(moved(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(state(&world, 1).await.backed_off_since, Some(at(17)));
-    world.store.unsubscribe(webhook_id(1)).await.unwrap();
-    world.store.subscribe(webhook(1)).await.unwrap();
+    world
+        .store
+        .unsubscribe(webhook_id(1), Actor::server())
+        .await
+        .unwrap();
+    world
+        .store
+        .subscribe(webhook(1), Actor::server())
+        .await
+        .unwrap();
     assert_eq!(state(&world, 1).await.backed_off_since, None);
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tradewind_model::{
-    Channel, Clock, Content, Conversation, ConversationId, EntryKind, LogEntry, ManualClock,
+    Actor, Channel, Clock, Content, Conversation, ConversationId, EntryKind, LogEntry, ManualClock,
     Message, MessageId, SeededRandom, Sender, SenderType, Sequence, Source, Timestamp, Webhook,
     WebhookId, WebhookStatus,
 };
@@ -56,7 +56,10 @@ impl World {
     }
 
     pub(crate) async fn connect(&self, name: &str) -> Channel {
-        self.store.connect_channel(channel(name)).await.unwrap()
+        self.store
+            .connect_channel(channel(name), Actor::server())
+            .await
+            .unwrap()
     }
 
     /// A message that `contact` writes on `channel`.

@@ -18,7 +18,7 @@ pub(crate) struct Reader;
 pub(crate) struct Agent(pub(crate) Token);
 /// A caller that may do everything.
 #[derive(Debug)]
-pub(crate) struct Admin;
+pub(crate) struct Admin(pub(crate) Token);
 /// A visitor of a chat channel.
 #[derive(Debug)]
 pub(crate) struct Visitor(pub(crate) Session);
@@ -45,9 +45,7 @@ impl FromRequestParts<App> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        authorize(&parts.headers, app, Scope::Admin)
-            .await
-            .map(|_| Self)
+        authorize(&parts.headers, app, Scope::Admin).await.map(Self)
     }
 }
 

@@ -47,12 +47,12 @@ struct ChannelList {
 }
 
 async fn connect(
-    _: Admin,
+    Admin(token): Admin,
     State(app): State<App>,
     Json(request): Json<ConnectRequest>,
 ) -> Result<Answer<ChannelView>, ApiError> {
     let channel = request.into_channel(&app)?;
-    let channel = app.store.connect_channel(channel).await?;
+    let channel = app.store.connect_channel(channel, token.actor()).await?;
     Ok(Answer(ChannelView::new(&channel)))
 }
 
@@ -99,11 +99,12 @@ impl ConnectRequest {
 }
 
 async fn disconnect(
-    _: Admin,
+    Admin(token): Admin,
     State(app): State<App>,
     Json(request): Json<DisconnectRequest>,
 ) -> Result<(StatusCode, Answer<EmptyObject>), ApiError> {
-    match app.store.disconnect_channel(request.channel_id).await? {
+    let id = request.channel_id;
+    match app.store.disconnect_channel(id, token.actor()).await? {
         Disconnected::Done => Ok((StatusCode::OK, Answer(EmptyObject))),
         Disconnected::Already => Ok((StatusCode::ACCEPTED, Answer(EmptyObject))),
         Disconnected::NotFound => Err(ApiError::ChannelNotFound),

@@ -1,8 +1,11 @@
 //! How the API shows things. Keys come in the order of the fields.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, WireTime,
+    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, TagId,
+    WireTime,
 };
 
 /// A message as every endpoint and socket shows it. `state` and `delivery_state` are the same: clients
@@ -50,7 +53,7 @@ pub(crate) struct ConversationView {
     id: ConversationId,
     created_at: WireTime,
     channel: ConversationChannel,
-    tags: Vec<String>,
+    tags: Vec<TagId>,
     contact: ContactView,
     last_message: MessageView,
     unread_message_count: u64,
@@ -67,7 +70,8 @@ struct ContactView {
     avatar_url: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
-    info: EmptyObject,
+    /// What the API's users noted, by keys that begin with `public.`.
+    info: BTreeMap<String, String>,
 }
 
 /// `{}`: what there is nothing to say of.
@@ -89,6 +93,8 @@ impl ConversationView {
             created_at,
             last_message,
             unread_count,
+            tags,
+            metadata,
         } = conversation;
         let (first_name, last_name) = match (&contact.first_name, &contact.last_name) {
             (None, None) => placeholder_name(channel, *id),
@@ -101,12 +107,12 @@ impl ConversationView {
                 id: channel.id,
                 name: channel.name.clone(),
             },
-            tags: Vec::new(),
+            tags: tags.clone(),
             contact: ContactView {
                 avatar_url: contact.avatar_url.clone(),
                 first_name,
                 last_name,
-                info: EmptyObject,
+                info: metadata.clone(),
             },
             last_message: MessageView::new(last_message),
             unread_message_count: *unread_count,

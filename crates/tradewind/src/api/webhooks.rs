@@ -79,7 +79,7 @@ async fn standing(
 }
 
 async fn subscribe(
-    _: Admin,
+    Admin(token): Admin,
     State(app): State<App>,
     Json(request): Json<SubscribeRequest>,
 ) -> Result<Answer<View>, ApiError> {
@@ -88,7 +88,7 @@ async fn subscribe(
     if is_new && app.store.list_webhooks(WEBHOOKS_MAX).await?.len() >= WEBHOOKS_MAX {
         return Err(ApiError::TooManyWebhooks { max: WEBHOOKS_MAX });
     }
-    let webhook = app.store.subscribe(webhook).await?;
+    let webhook = app.store.subscribe(webhook, token.actor()).await?;
     app.dispatcher.refresh().await;
     Ok(Answer(subscription::with_secret(&app, &webhook)))
 }
@@ -99,12 +99,12 @@ fn fresh_secret(app: &App) -> Uuid {
 
 /// Once this is answered, no further attempt is started.
 async fn unsubscribe(
-    _: Admin,
+    Admin(token): Admin,
     State(app): State<App>,
     JsonOrNothing(WebhookRequest { id }): JsonOrNothing<WebhookRequest>,
 ) -> Result<Answer<View>, ApiError> {
     let id = id.unwrap_or(Webhook::DEFAULT_ID);
-    let webhook = app.store.unsubscribe(id).await?;
+    let webhook = app.store.unsubscribe(id, token.actor()).await?;
     let webhook = webhook.ok_or(ApiError::WebhookNotFound)?;
     app.dispatcher.refresh().await;
     Ok(Answer(subscription::with_secret(&app, &webhook)))
@@ -133,7 +133,7 @@ async fn list(
 
 /// A new secret; the old one signs beside it for a while, so that receivers can change over.
 async fn rotate_secret(
-    _: Admin,
+    Admin(token): Admin,
     State(app): State<App>,
     JsonOrNothing(request): JsonOrNothing<RotateRequest>,
 ) -> Result<Answer<View>, ApiError> {
@@ -148,7 +148,7 @@ async fn rotate_secret(
     let id = request.id.unwrap_or(Webhook::DEFAULT_ID);
     let rotated = app
         .store
-        .rotate_secret(id, fresh_secret(&app), until)
+        .rotate_secret(id, fresh_secret(&app), until, token.actor())
         .await?;
     let webhook = rotated.ok_or(ApiError::WebhookNotFound)?;
     app.dispatcher.refresh().await;

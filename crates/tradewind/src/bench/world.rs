@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tradewind_model::{Channel, OsRandom, Random as _, SystemClock};
+use tradewind_model::{Actor, Channel, OsRandom, Random as _, SystemClock};
 use tradewind_sources::chat_plugin;
 use tradewind_store::{SqliteStore, Store};
 
@@ -232,7 +232,7 @@ async fn prepare_store(store: &dyn Store) -> anyhow::Result<Visitors> {
         connected: true,
     };
     let channel_id = channel.id;
-    store.connect_channel(channel).await?;
+    store.connect_channel(channel, Actor::server()).await?;
     let key = store
         .secret(chat_plugin::SECRET_NAME, OsRandom::default().secret())
         .await?;

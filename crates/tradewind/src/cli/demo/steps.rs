@@ -67,7 +67,12 @@ fn print_entry(entry: &LogEntry) {
         (EntryKind::SendRequested, _) => "reply in",
         (EntryKind::Sent, _) => "reply delivered",
         (EntryKind::SendFailed, _) => "reply failed",
-        (EntryKind::ChannelConnected | EntryKind::ChannelDisconnected, _) => return,
+        (
+            EntryKind::ChannelConnected
+            | EntryKind::ChannelDisconnected
+            | EntryKind::ConversationChanged,
+            _,
+        ) => return,
     };
     let text: String = message.content.text.chars().take(TEXT_MAX).collect();
     let at = WireTime(message.sent_at);
