@@ -2,13 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::HeaderValue;
+use ipnet::IpNet;
 use tokio::sync::OwnedSemaphorePermit;
 use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard, transport::Transport};
 use tradewind_model::{Clock, Random, Source};
 use tradewind_sources::{Provider, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
-use crate::{api::health::LastLook, lifecycle::Tasks, live::hub::Hub, token::FixedToken};
+use crate::{
+    api::{
+        health::LastLook,
+        limit::{LoginLimits, RequestLimit},
+    },
+    lifecycle::Tasks,
+    live::hub::Hub,
+    password::Passwords,
+    token::FixedToken,
+};
 
 /// A connection's place among those that may be open at once. Whoever takes the connection over keeps it.
 #[derive(Clone)]
@@ -40,6 +51,16 @@ pub(crate) struct Parts {
     /// Longest time of one request.
     pub(crate) request_max: Duration,
     pub(crate) last_look: LastLook,
+    pub(crate) passwords: Passwords,
+    pub(crate) login_limits: LoginLimits,
+    /// How long a login is good.
+    pub(crate) login_lasts: Duration,
+    /// How many requests a token may make; `None`: any number.
+    pub(crate) request_limit: Option<Arc<RequestLimit>>,
+    /// Who may say where a request comes from.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Origins of web pages that may call.
+    pub(crate) cors_origins: Vec<HeaderValue>,
 }
 
 impl App {

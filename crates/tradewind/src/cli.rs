@@ -11,6 +11,7 @@ mod migrate;
 pub(crate) mod output;
 mod serve;
 mod tail;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -78,6 +79,13 @@ enum Command {
     /// the server was away. Ctrl-C ends it, and says how to go on from there.
     #[command(after_help = "Example:\n  tradewind tail --from start --json | jq .text")]
     Tail(tail::TailOptions),
+    /// Make, list and revoke tokens of the API.
+    ///
+    /// Asks a running server, as an admin. A token is shown once, when it is made.
+    #[command(
+        after_help = "Example:\n  tradewind token create --name 'weather bot' --scope agent\n  tradewind token revoke 0192e4a7-7d3c-7c31-9d0b-4b1f4c1b2a11"
+    )]
+    Token(token::TokenOptions),
     /// Copy the data directory of a running server.
     ///
     /// The copy is what was stored at one moment, and a directory that `serve --data` takes. The server
@@ -201,6 +209,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(options) => runtime.block_on(demo::run(&options)),
         Command::Listen(options) => runtime.block_on(listen::run(&options)),
         Command::Tail(options) => runtime.block_on(tail::run(&options)),
+        Command::Token(options) => runtime.block_on(token::run(&options)),
         Command::Backup(options) => backup::run(&options),
         Command::Migrate(options) => runtime.block_on(migrate::run(&options)),
         #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use crate::{app::ConnectionPermit, lifecycle::Tasks, routes::Routes};
+use crate::{api::auth::Peer, app::ConnectionPermit, lifecycle::Tasks, routes::Routes};
 
 /// Time that a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -39,7 +39,10 @@ pub(crate) async fn accept(
             accepted = next => accepted,
         };
         match accepted {
-            (Ok(permit), Ok((stream, _))) => serve(stream, permit, routes.clone(), &tasks),
+            (Ok(permit), Ok((stream, peer))) => {
+                let place = (permit, Peer { address: peer.ip() });
+                serve(stream, place, routes.clone(), &tasks);
+            }
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -49,7 +52,12 @@ pub(crate) async fn accept(
     }
 }
 
-fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, routes: Routes, tasks: &Tasks) {
+fn serve(
+    stream: TcpStream,
+    (permit, peer): (OwnedSemaphorePermit, Peer),
+    routes: Routes,
+    tasks: &Tasks,
+) {
     // Answers are small and written at once; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -61,6 +69,7 @@ fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, routes: Routes, tasks:
     let permit = ConnectionPermit(Arc::new(permit));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
         // Only who becomes something else than HTTP keeps the place.
         if request.headers().contains_key(header::UPGRADE) {
             request.extensions_mut().insert(permit.clone());

@@ -9,6 +9,7 @@ mod console;
 mod lifecycle;
 mod listener;
 mod live;
+mod password;
 mod routes;
 mod server;
 mod settings;

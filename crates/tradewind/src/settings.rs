@@ -4,9 +4,10 @@
 mod read;
 mod value;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
+use axum::http::HeaderValue;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ use tradewind_delivery::lanes::Limits;
 use tradewind_store::Retention;
 
 pub(crate) use read::{client_token, crash_point, log_filter};
-pub(crate) use value::{Listen, Net};
+pub(crate) use value::{Listen, Net, Origin};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,6 +54,14 @@ pub(crate) struct Server {
     pub(crate) database_connections: usize,
     /// Seconds without a sign of life after which a node of a cluster is taken for dead.
     pub(crate) lease_seconds: u64,
+    /// Requests a second that each token may make; 0: any number.
+    pub(crate) requests_per_second: u32,
+    /// Hours that a login of a user lasts.
+    pub(crate) login_hours: u64,
+    /// Networks of proxies whose `X-Forwarded-For` says where a request comes from.
+    pub(crate) trusted_proxies: Vec<Net>,
+    /// Web pages of these origins may call the API; `*` is any.
+    pub(crate) cors_origins: Vec<Origin>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -116,6 +125,10 @@ impl Default for Server {
             request_seconds: 30,
             database_connections: 16,
             lease_seconds: 5,
+            requests_per_second: 0,
+            login_hours: 24 * 7,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -214,6 +227,7 @@ impl Settings {
         let connections = server.database_connections;
         within("server.database_connections", connections, 2, 1_000)?;
         within("server.lease_seconds", server.lease_seconds, 1, 60)?;
+        within("server.login_hours", server.login_hours, 1, 24 * 366)?;
         within("delivery.timeout_seconds", delivery.timeout_seconds, 1, 60)?;
         within("delivery.in_flight_max", delivery.in_flight_max, 1, 10_000)?;
         within("delivery.window_max", delivery.window_max, 128, 1_000_000)?;
@@ -251,6 +265,24 @@ impl Settings {
 
     pub(crate) fn networks(&self) -> Vec<IpNet> {
         self.webhook_allow.iter().map(|Net(net)| *net).collect()
+    }
+
+    pub(crate) fn trusted_proxies(&self) -> Vec<IpNet> {
+        let networks = self.server.trusted_proxies.iter();
+        networks.map(|Net(net)| *net).collect()
+    }
+
+    pub(crate) fn cors_origins(&self) -> Vec<HeaderValue> {
+        let origins = self.server.cors_origins.iter();
+        origins.map(|Origin(origin)| origin.clone()).collect()
+    }
+
+    pub(crate) fn login_lasts(&self) -> Duration {
+        Duration::from_hours(self.server.login_hours)
+    }
+
+    pub(crate) fn request_limit(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.server.requests_per_second)
     }
 
     pub(crate) fn limits(&self) -> Limits {

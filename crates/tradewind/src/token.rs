@@ -55,6 +55,11 @@ pub(crate) fn hash(text: &str) -> TokenHash {
     TokenHash(Sha256::digest(text.as_bytes()).into())
 }
 
+/// The text of a new token.
+pub(crate) fn fresh_text(random: &dyn Random) -> String {
+    format!("tw_{}", URL_SAFE_NO_PAD.encode(random.secret()))
+}
+
 /// The admin token in plain, if it is known, and whether it was made now.
 ///
 /// The first start makes one, unless the settings name it. The file is written and synced before the
@@ -83,7 +88,7 @@ pub(crate) async fn admin(
     let text = if let Some(text) = kept.filter(|text| !text.is_empty()) {
         text
     } else {
-        let text = format!("tw_{}", URL_SAFE_NO_PAD.encode(random.secret()));
+        let text = fresh_text(random);
         write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         text
     };

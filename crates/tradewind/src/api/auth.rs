@@ -1,14 +1,24 @@
 //! Who asks. A handler that needs a caller takes one of the extractors here; one that forgets it does
 //! not get the caller that it needs.
 
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use tradewind_model::{Scope, Token};
+use tradewind_model::{Scope, Token, UserId};
 use tradewind_sources::chat_plugin::{Purpose, Session};
+use tradewind_store::TokenHash;
 
-use crate::{api::error::ApiError, app::App, token};
+use crate::{
+    api::{error::ApiError, limit::Remaining},
+    app::App,
+    token,
+};
 
 /// A caller that may read.
 #[derive(Debug)]
@@ -23,13 +33,76 @@ pub(crate) struct Admin(pub(crate) Token);
 #[derive(Debug)]
 pub(crate) struct Visitor(pub(crate) Session);
 
+/// A user who is logged in, and the hash of their login's token.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) user: UserId,
+    pub(crate) hash: TokenHash,
+}
+
+/// Where a request comes from, told by the connection, or by a proxy that is trusted to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+}
+
+impl FromRequestParts<App> for LoggedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = authorize(parts, app, Scope::Read).await?;
+        let user = token.user_id.ok_or(ApiError::NotLoggedIn)?;
+        let text = presented(&parts.headers).ok_or(ApiError::Unauthorized)?;
+        Ok(Self {
+            user,
+            hash: token::hash(text),
+        })
+    }
+}
+
+impl FromRequestParts<App> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let connected = parts.extensions.get::<Self>().map(|peer| peer.address);
+        let connected = connected.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let is_trusted = |address: IpAddr| {
+            let mut networks = app.trusted_proxies.iter();
+            networks.any(|network| network.contains(&address.to_canonical()))
+        };
+        let forwarded = parts.headers.get_all("x-forwarded-for").into_iter();
+        let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
+        let hops = forwarded.iter().rev().flat_map(|value| value.rsplit(','));
+        Ok(Self {
+            address: client(connected, hops, is_trusted),
+        })
+    }
+}
+
+/// The last one on the way that is not a trusted proxy. `hops` are what proxies say, the nearest first.
+fn client<'a>(
+    connected: IpAddr,
+    hops: impl Iterator<Item = &'a str>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut address = connected;
+    for hop in hops {
+        if !is_trusted(address) {
+            break;
+        }
+        match hop.trim().parse() {
+            Ok(before) => address = before,
+            Err(_) => break,
+        }
+    }
+    address
+}
+
 impl FromRequestParts<App> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        authorize(&parts.headers, app, Scope::Read)
-            .await
-            .map(|_| Self)
+        authorize(parts, app, Scope::Read).await.map(|_| Self)
     }
 }
 
@@ -37,7 +110,7 @@ impl FromRequestParts<App> for Agent {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        authorize(&parts.headers, app, Scope::Agent).await.map(Self)
+        authorize(parts, app, Scope::Agent).await.map(Self)
     }
 }
 
@@ -45,7 +118,7 @@ impl FromRequestParts<App> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        authorize(&parts.headers, app, Scope::Admin).await.map(Self)
+        authorize(parts, app, Scope::Admin).await.map(Self)
     }
 }
 
@@ -75,8 +148,8 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     Some(strip_bearer(value)).filter(|token| !token.is_empty())
 }
 
-async fn authorize(headers: &HeaderMap, app: &App, needed: Scope) -> Result<Token, ApiError> {
-    let hash = token::hash(presented(headers).ok_or(ApiError::Unauthorized)?);
+async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, ApiError> {
+    let hash = token::hash(presented(&parts.headers).ok_or(ApiError::Unauthorized)?);
     let fixed = app.fixed_token.as_ref().and_then(|fixed| fixed.find(hash));
     let token = match fixed {
         Some(token) => token.clone(),
@@ -89,6 +162,10 @@ async fn authorize(headers: &HeaderMap, app: &App, needed: Scope) -> Result<Toke
     if token.expires_at.is_some_and(|at| at <= app.clock.now()) {
         return Err(ApiError::Unauthorized);
     }
+    if let Some(limit) = &app.request_limit {
+        let told = parts.extensions.get::<Arc<Remaining>>();
+        limit.ask(token.id.uuid(), told.map(|told| &**told))?;
+    }
     if token.scope < needed {
         return Err(ApiError::Forbidden {
             needed: needed.name(),
@@ -99,7 +176,24 @@ async fn authorize(headers: &HeaderMap, app: &App, needed: Scope) -> Result<Toke
 
 #[cfg(test)]
 mod tests {
-    use super::strip_bearer;
+    use std::net::IpAddr;
+
+    use super::{client, strip_bearer};
+
+    #[test]
+    fn a_client_is_who_the_trusted_proxies_say() {
+        let of = |connected: &str, hops: &[&str]| {
+            let trusted: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+            let is_trusted = |address| trusted.contains(&address);
+            let connected = connected.parse().unwrap();
+            client(connected, hops.iter().copied(), is_trusted).to_string()
+        };
+        assert_eq!(of("192.0.2.1", &["192.0.2.9"]), "192.0.2.1");
+        assert_eq!(of("10.0.0.1", &["192.0.2.9", "192.0.2.8"]), "192.0.2.9");
+        assert_eq!(of("10.0.0.1", &[" 10.0.0.2", "192.0.2.8"]), "192.0.2.8");
+        assert_eq!(of("10.0.0.1", &["unknown", "192.0.2.8"]), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", &[]), "10.0.0.1");
+    }
 
     #[test]
     fn a_token_comes_with_or_without_bearer() {

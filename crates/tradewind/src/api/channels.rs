@@ -3,6 +3,7 @@
 use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Channel, ChannelId, Source};
+use tradewind_sources::Provider;
 use tradewind_store::Disconnected;
 
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/channels.connect", post(connect))
         .route("/channels.disconnect", post(disconnect))
+        .route("/channels.explore", post(explore))
         .route("/channels.list", post(list))
 }
 
@@ -39,6 +41,22 @@ struct ConnectRequest {
 #[derive(Deserialize)]
 struct DisconnectRequest {
     channel_id: ChannelId,
+}
+
+#[derive(Deserialize)]
+struct ExploreRequest {
+    source: String,
+    #[expect(
+        dead_code,
+        reason = "no source of today asks its provider; it has to be there all the same"
+    )]
+    token: String,
+}
+
+/// What could be connected.
+#[derive(Serialize)]
+struct Explored {
+    data: Vec<EmptyObject>,
 }
 
 #[derive(Serialize)]
@@ -58,19 +76,7 @@ async fn connect(
 
 impl ConnectRequest {
     fn into_channel(self, app: &App) -> Result<Channel, ApiError> {
-        let source = Source::parse(&self.source).ok();
-        let provider = source.as_ref().and_then(|source| app.find_provider(source));
-        let (Some(source), Some(provider)) = (source.clone(), provider) else {
-            let known: Vec<_> = app
-                .providers
-                .iter()
-                .map(|provider| provider.source().to_string())
-                .collect();
-            return Err(ApiError::invalid(
-                "source",
-                format!("must be one of {}", known.join(", ")),
-            ));
-        };
+        let (source, provider) = known(app, &self.source)?;
         if self.source_channel_id.trim().is_empty() {
             return Err(ApiError::invalid("source_channel_id", "must not be empty"));
         }
@@ -109,6 +115,32 @@ async fn disconnect(
         Disconnected::Already => Ok((StatusCode::ACCEPTED, Answer(EmptyObject))),
         Disconnected::NotFound => Err(ApiError::ChannelNotFound),
     }
+}
+
+/// What the owner of a token could connect. Web chat has nothing of the kind.
+async fn explore(
+    _: Admin,
+    State(app): State<App>,
+    Json(request): Json<ExploreRequest>,
+) -> Result<Answer<Explored>, ApiError> {
+    known(&app, &request.source)?;
+    Ok(Answer(Explored { data: Vec::new() }))
+}
+
+/// The source of this name, and who speaks with it.
+fn known<'a>(app: &'a App, name: &str) -> Result<(Source, &'a dyn Provider), ApiError> {
+    let source = Source::parse(name).ok();
+    let found = source.and_then(|source| {
+        let provider = app.find_provider(&source)?;
+        Some((source, provider))
+    });
+    found.ok_or_else(|| {
+        let providers = app.providers.iter();
+        let known: Vec<_> = providers
+            .map(|provider| provider.source().to_string())
+            .collect();
+        ApiError::invalid("source", format!("must be one of {}", known.join(", ")))
+    })
 }
 
 async fn list(

@@ -34,6 +34,16 @@ pub(crate) enum ApiError {
     ResumeTokenInvalid,
     #[error("this needs a token with the scope {needed}")]
     Forbidden { needed: &'static str },
+    #[error("the e-mail address or the password is wrong")]
+    LoginFailed,
+    #[error("password: is not your present password")]
+    WrongPassword,
+    #[error("only users have a password; log in by users.login and send that token")]
+    NotLoggedIn,
+    #[error("somebody has signed up already; ask an admin for an invitation (users.invite)")]
+    SignupClosed,
+    #[error("too many requests; try again in {retry_after} s")]
+    TooManyRequests { retry_after: u64 },
     #[error("there is no such endpoint; endpoints look like POST /messages.send")]
     EndpointNotFound,
     #[error("this endpoint does not take this method; most take POST")]
@@ -50,6 +60,26 @@ pub(crate) enum ApiError {
     WebhookNotFound,
     #[error("there is no message with this message_id")]
     MessageNotFound,
+    #[error("there is no token with this id")]
+    TokenNotFound,
+    #[error("there is no user with this id")]
+    UserNotFound,
+    #[error("there is no such invitation, or not any more; ask for another")]
+    InvitationNotFound,
+    #[error("there is no tag with this id")]
+    TagNotFound,
+    #[error("there is a user with this e-mail address")]
+    EmailTaken,
+    #[error("this is the last admin; invite another first")]
+    LastAdmin,
+    #[error("there are {max} tokens already; revoke one first")]
+    TooManyTokens { max: u64 },
+    #[error("there are {max} users and invitations already; remove one first")]
+    TooManyUsers { max: u64 },
+    #[error("there are {max} tags already; delete one first")]
+    TooManyTags { max: u64 },
+    #[error("the conversation has {max} tags, or {max} metadata keys, already; remove one first")]
+    TooManyNotes { max: u64 },
     #[error("the webhook is not subscribed; subscribe it again first")]
     WebhookUnsubscribed,
     #[error("there are {max} webhooks already; use one of them again")]
@@ -101,7 +131,12 @@ impl ApiError {
             Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
                 (StatusCode::UNAUTHORIZED, "unauthorized")
             }
+            Self::LoginFailed => (StatusCode::UNAUTHORIZED, "login_failed"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            Self::NotLoggedIn => (StatusCode::FORBIDDEN, "login_required"),
+            Self::SignupClosed => (StatusCode::FORBIDDEN, "signup_closed"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::EndpointNotFound => (StatusCode::NOT_FOUND, "endpoint_not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotWebSocket => (StatusCode::UPGRADE_REQUIRED, "websocket_expected"),
@@ -111,6 +146,16 @@ impl ApiError {
             Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
             Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
             Self::MessageNotFound => (StatusCode::NOT_FOUND, "message_not_found"),
+            Self::TokenNotFound => (StatusCode::NOT_FOUND, "token_not_found"),
+            Self::UserNotFound => (StatusCode::NOT_FOUND, "user_not_found"),
+            Self::InvitationNotFound => (StatusCode::NOT_FOUND, "invitation_not_found"),
+            Self::TagNotFound => (StatusCode::NOT_FOUND, "tag_not_found"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::TooManyTokens { .. } => (StatusCode::CONFLICT, "too_many_tokens"),
+            Self::TooManyUsers { .. } => (StatusCode::CONFLICT, "too_many_users"),
+            Self::TooManyTags { .. } => (StatusCode::CONFLICT, "too_many_tags"),
+            Self::TooManyNotes { .. } => (StatusCode::CONFLICT, "too_many_notes"),
             Self::WebhookUnsubscribed => (StatusCode::CONFLICT, "webhook_unsubscribed"),
             Self::TooManyWebhooks { .. } => (StatusCode::CONFLICT, "too_many_webhooks"),
             Self::TooManyReplays { .. } => (StatusCode::CONFLICT, "too_many_replays"),
@@ -124,11 +169,17 @@ impl ApiError {
     /// A header that the answer carries besides its body.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
+            Self::Unauthorized
+            | Self::VisitorUnauthorized
+            | Self::ResumeTokenInvalid
+            | Self::LoginFailed => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
+            Self::TooManyRequests { retry_after } => {
+                Some((header::RETRY_AFTER, (*retry_after).into()))
+            }
             _ => None,
         }
     }

@@ -77,7 +77,9 @@ async fn send(
         conversation_id: request.conversation_id,
         origin: Origin::Api,
         sender: Sender {
-            id: token.id.to_string(),
+            id: token
+                .user_id
+                .map_or_else(|| token.id.to_string(), |id| id.to_string()),
             kind: SenderType::AppUser,
         },
         content,

@@ -100,6 +100,20 @@ impl Cursor for MessageCursor {
     }
 }
 
+/// A place in the record of changes: those before it.
+#[derive(Debug)]
+pub(crate) struct AuditCursor(pub(crate) u64);
+
+impl Cursor for AuditCursor {
+    fn render(self) -> String {
+        format!("u{}", self.0)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix('u')?.parse().ok().map(Self)
+    }
+}
+
 /// What stands beside the items of a list that only goes on.
 #[derive(Debug, Serialize)]
 pub(crate) struct NextCursor {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, TagId,
-    WireTime,
+    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, Scope,
+    TagId, WireTime,
 };
+
+use crate::api::error::ApiError;
 
 /// A message as every endpoint and socket shows it. `state` and `delivery_state` are the same: clients
 /// of Airy Core read the one or the other.
@@ -131,6 +133,15 @@ fn placeholder_name(channel: &Channel, id: ConversationId) -> (Option<String>, O
     let id = id.to_string();
     let last_name = id.get(id.len() - 5..).unwrap_or_default().to_owned();
     (Some(first_name), Some(last_name))
+}
+
+/// The scope that a request names in `field`.
+pub(crate) fn scope(field: &str, name: &str) -> Result<Scope, ApiError> {
+    let known = Scope::ALL.into_iter().find(|scope| scope.name() == name);
+    known.ok_or_else(|| {
+        let names = Scope::ALL.map(Scope::name).join(", ");
+        ApiError::invalid(field, format!("must be one of {names}"))
+    })
 }
 
 /// A channel. Keys without a value are left out.

@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, str::FromStr, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use reqwest::{Response, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,19 +24,21 @@ const TOKEN_FILE: &str = "./tradewind-data/token";
 const WAIT: Duration = Duration::from_secs(20);
 /// Longest time of one call, its wait included.
 const PULL_MAX: Duration = Duration::from_secs(35);
+/// Longest time of a call that does not wait for anything.
+const CALL_MAX: Duration = Duration::from_secs(30);
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How long to leave the server alone after a first failure. Each further one doubles it.
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Which events to pull, and from where.
+/// Which server, and as who.
 #[derive(Debug, Args)]
 #[expect(
     clippy::doc_markdown,
     reason = "these comments are help texts, which are not Markdown"
 )]
-pub(crate) struct PullOptions {
+pub(crate) struct ServerOptions {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: Url,
@@ -44,6 +46,13 @@ pub(crate) struct PullOptions {
     /// ./tradewind-data/token holds]
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     token: Option<SecretString>,
+}
+
+/// Which events to pull, and from where.
+#[derive(Debug, Args)]
+pub(crate) struct PullOptions {
+    #[command(flatten)]
+    server: ServerOptions,
     /// Where to begin: now, start (the oldest event that is kept), or a cursor of events.list
     #[arg(long, value_name = "WHERE", default_value = "now")]
     from: Origin,
@@ -123,29 +132,18 @@ enum AskError {
 impl Puller {
     /// Goes on at `cursor`, or else where the options say.
     pub(super) fn new(options: &PullOptions, cursor: Option<String>) -> anyhow::Result<Self> {
-        let server = options.url.clone();
-        ensure!(
-            matches!(server.scheme(), "http" | "https") && server.has_host(),
-            "--url: must start with https:// or http:// and name a host"
-        );
-        let mut endpoint = server.clone();
-        let path = format!("{}/events.list", server.path().trim_end_matches('/'));
-        endpoint.set_path(&path);
+        let server = options.server.url.clone();
+        let endpoint = options.server.endpoint("events.list")?;
         let from = match &options.from {
             Origin::Start => None,
             Origin::Cursor(cursor) => Some(cursor.clone()),
         };
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .timeout(PULL_MAX)
-            .build()
-            .context("no HTTP client")?;
+        let client = http_client(PULL_MAX)?;
         Ok(Self {
             client,
             server,
             endpoint,
-            token: token(options)?,
+            token: options.server.token()?,
             conversation: options.conversation,
             cursor: cursor.or(from),
             connection: Connection::Untried,
@@ -275,25 +273,68 @@ async fn read(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// The token from wherever it is.
-fn token(options: &PullOptions) -> anyhow::Result<SecretString> {
-    let named = match options.token.clone() {
-        Some(token) => Some(token),
-        None => settings::client_token()?,
-    };
-    let token = match named {
-        Some(token) => token,
-        None => match std::fs::read_to_string(TOKEN_FILE) {
-            Ok(text) => text.trim().into(),
-            Err(_) => bail!(
-                "no token: give one by --token or TRADEWIND_TOKEN, or start in a directory that holds {TOKEN_FILE}"
-            ),
-        },
-    };
-    let text = token.expose_secret();
-    ensure!(
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()),
-        "the token must be one or more visible ASCII characters without spaces"
-    );
-    Ok(token)
+fn http_client(at_most: Duration) -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .timeout(at_most)
+        .build()
+        .context("no HTTP client")
+}
+
+impl ServerOptions {
+    /// Calls an endpoint once.
+    ///
+    /// # Errors
+    /// In the server's words, when it refuses.
+    pub(crate) async fn call(&self, name: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = http_client(CALL_MAX)?.post(self.endpoint(name)?);
+        let request = request
+            .bearer_auth(self.token()?.expose_secret())
+            .json(body);
+        let away = |error: reqwest::Error| {
+            anyhow!("{} is away: {}", self.url, chain(&error.without_url()))
+        };
+        let response = request.send().await.map_err(away)?;
+        let status = response.status();
+        let answer: Value = serde_json::from_slice(&read(response).await.map_err(away)?)
+            .with_context(|| format!("{} answered {status}, and no JSON", self.url))?;
+        let said = answer["message"].as_str().unwrap_or_default();
+        ensure!(status.is_success(), "{name}: {said}");
+        Ok(answer)
+    }
+
+    fn endpoint(&self, name: &str) -> anyhow::Result<Url> {
+        let mut endpoint = self.url.clone();
+        ensure!(
+            matches!(endpoint.scheme(), "http" | "https") && endpoint.has_host(),
+            "--url: must start with https:// or http:// and name a host"
+        );
+        let path = format!("{}/{name}", endpoint.path().trim_end_matches('/'));
+        endpoint.set_path(&path);
+        Ok(endpoint)
+    }
+
+    /// The token from wherever it is.
+    fn token(&self) -> anyhow::Result<SecretString> {
+        let named = match self.token.clone() {
+            Some(token) => Some(token),
+            None => settings::client_token()?,
+        };
+        let token = match named {
+            Some(token) => token,
+            None => match std::fs::read_to_string(TOKEN_FILE) {
+                Ok(text) => text.trim().into(),
+                Err(_) => bail!(
+                    "no token: give one by --token or TRADEWIND_TOKEN, or start in a directory that holds {TOKEN_FILE}"
+                ),
+            },
+        };
+        let text = token.expose_secret();
+        ensure!(
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()),
+            "the token must be one or more visible ASCII characters without spaces"
+        );
+        Ok(token)
+    }
 }

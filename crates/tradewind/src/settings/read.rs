@@ -117,12 +117,10 @@ pub(super) fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> 
             .with_context(|| format!("{name}: {section} is not a section"))?,
     };
     let typed = match key {
-        "webhook_allow" => {
-            let nets = value
-                .split(',')
-                .map(str::trim)
-                .filter(|net| !net.is_empty());
-            toml::Value::Array(nets.map(Into::into).collect())
+        "webhook_allow" | "trusted_proxies" | "cors_origins" => {
+            let parts = value.split(',').map(str::trim);
+            let parts = parts.filter(|part| !part.is_empty());
+            toml::Value::Array(parts.map(Into::into).collect())
         }
         _ if section.is_some() => value.parse().unwrap_or_else(|_| value.into()),
         _ => value.into(),

@@ -5,7 +5,9 @@ use std::{
     str::FromStr,
 };
 
+use axum::http::HeaderValue;
 use ipnet::IpNet;
+use reqwest::Url;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -70,6 +72,34 @@ impl TryFrom<String> for Net {
     }
 }
 
+/// An origin of web pages, as browsers name it, or `*` for any.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Origin(pub(crate) HeaderValue);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not an origin such as https://inbox.example.org, or *")]
+pub(crate) struct OriginError(String);
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let is_origin = |url: &Url| url.origin().ascii_serialization() == text;
+        let known = text == "*" || text.parse().is_ok_and(|url| is_origin(&url));
+        let value = HeaderValue::from_str(text).ok().filter(|_| known);
+        value.map(Self).ok_or_else(|| OriginError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = OriginError;
+
+    fn try_from(text: String) -> Result<Self, OriginError> {
+        text.parse()
+    }
+}
+
 /// A secret: a text. What it is instead is not said, because it may be the secret.
 pub(super) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -82,7 +112,22 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Listen, Net};
+    use super::{Listen, Net, Origin};
+
+    #[test]
+    fn an_origin_is_as_browsers_name_it() {
+        for good in ["*", "https://inbox.example.org", "http://localhost:3000"] {
+            assert!(good.parse::<Origin>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "inbox.example.org",
+            "https://inbox.example.org/",
+            "null",
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_address_has_a_port() {

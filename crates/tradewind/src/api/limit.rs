@@ -1,0 +1,185 @@
+//! How often somebody may ask: a caller with a token, and whoever tries passwords.
+
+use std::{
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use uuid::Uuid;
+
+use crate::api::error::ApiError;
+
+/// Attempts with a password from one address at once, and how often one more.
+const ADDRESS_ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const ADDRESS_ATTEMPT_EVERY: Duration = Duration::from_secs(3);
+/// The same for one account, from wherever.
+const ACCOUNT_ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const ACCOUNT_ATTEMPT_EVERY: Duration = Duration::from_secs(30);
+/// Addresses, and accounts, that are remembered. Beyond, nobody new may try.
+const REMEMBERED_MAX: usize = 100_000;
+
+type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
+
+/// How often each of many may ask.
+#[derive(Debug)]
+struct Limit<K: Hash + Eq + Clone> {
+    limiter: Keyed<K>,
+    clock: DefaultClock,
+}
+
+impl<K: Hash + Eq + Clone> Limit<K> {
+    fn new(quota: Quota) -> Self {
+        Self {
+            limiter: RateLimiter::dashmap(quota).with_middleware::<StateInformationMiddleware>(),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// How many more it may ask now, or the error that says when.
+    fn ask(&self, key: &K) -> Result<u32, ApiError> {
+        if self.limiter.len() >= REMEMBERED_MAX {
+            self.limiter.retain_recent();
+            if self.limiter.len() >= REMEMBERED_MAX {
+                return Err(ApiError::TooManyRequests { retry_after: 60 });
+            }
+        }
+        let state = self.limiter.check_key(key).map_err(|until| {
+            let wait = until.wait_time_from(self.clock.now());
+            ApiError::TooManyRequests {
+                retry_after: wait.as_secs() + 1,
+            }
+        })?;
+        Ok(state.remaining_burst_capacity())
+    }
+}
+
+/// How often passwords may be tried.
+#[derive(Debug)]
+pub(crate) struct LoginLimits {
+    addresses: Limit<IpAddr>,
+    accounts: Limit<String>,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        let quota = |every, at_once| {
+            Quota::with_period(every).map_or_else(
+                || Quota::per_hour(at_once),
+                |quota| quota.allow_burst(at_once),
+            )
+        };
+        Self {
+            addresses: Limit::new(quota(ADDRESS_ATTEMPT_EVERY, ADDRESS_ATTEMPTS_MAX)),
+            accounts: Limit::new(quota(ACCOUNT_ATTEMPT_EVERY, ACCOUNT_ATTEMPTS_MAX)),
+        }
+    }
+}
+
+impl LoginLimits {
+    /// Counts an attempt from `address` at `account`.
+    pub(crate) fn attempt(&self, address: IpAddr, account: &str) -> Result<(), ApiError> {
+        self.addresses.ask(&network(address))?;
+        self.accounts.ask(&account.to_owned())?;
+        Ok(())
+    }
+}
+
+/// Whom an address stands for: who has an IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// How many requests each token may make.
+#[derive(Debug)]
+pub(crate) struct RequestLimit {
+    per_second: NonZeroU32,
+    limit: Limit<Uuid>,
+}
+
+/// What a request that was let through is told: how many more may follow at once. It is handed along with
+/// the request, and filled in where its token is known.
+#[derive(Debug, Default)]
+pub(crate) struct Remaining(AtomicU64);
+
+impl RequestLimit {
+    pub(crate) fn new(per_second: NonZeroU32) -> Self {
+        Self {
+            per_second,
+            limit: Limit::new(Quota::per_second(per_second)),
+        }
+    }
+
+    pub(crate) fn ask(&self, token: Uuid, told: Option<&Remaining>) -> Result<(), ApiError> {
+        let remaining = self.limit.ask(&token);
+        if let Some(told) = told {
+            // One more, as 0 says that nobody was asked.
+            let left = u64::from(*remaining.as_ref().unwrap_or(&0));
+            told.0.store(left + 1, Ordering::Relaxed);
+        }
+        remaining.map(drop)
+    }
+
+    /// The headers of an answer to a request that was counted.
+    pub(crate) fn tell(&self, told: &Remaining, headers: &mut HeaderMap) {
+        let Some(left) = told.0.load(Ordering::Relaxed).checked_sub(1) else {
+            return;
+        };
+        let all = u64::from(self.per_second.get());
+        let policy = format!("{all};w=1");
+        let fields = [
+            ("ratelimit-limit", HeaderValue::from(all)),
+            ("ratelimit-remaining", HeaderValue::from(left)),
+            // All are there again a second after the last.
+            ("ratelimit-reset", HeaderValue::from(u64::from(left < all))),
+        ];
+        for (name, value) in fields {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(HeaderName::from_static("ratelimit-policy"), policy);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LoginLimits, network};
+
+    #[test]
+    fn an_address_and_an_account_have_so_many_attempts() {
+        let limits = LoginLimits::default();
+        let ask = |address: &str, account: &str| {
+            limits.attempt(address.parse().unwrap(), account).is_ok()
+        };
+        let one_account = (0..30).filter(|n| ask(&format!("192.0.2.{n}"), "ada"));
+        assert_eq!(one_account.count(), 10);
+        let one_address = (0..30).filter(|n| ask("198.51.100.1", &n.to_string()));
+        assert_eq!(one_address.count(), 20);
+    }
+
+    #[test]
+    fn who_has_an_address_has_its_neighbours() {
+        let same =
+            |one: &str, two: &str| network(one.parse().unwrap()) == network(two.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+}
