@@ -18,6 +18,7 @@ use crate::{
     lifecycle::Tasks,
     live::hub::Hub,
     password::Passwords,
+    settings::Settings,
     token::FixedToken,
 };
 
@@ -51,6 +52,11 @@ pub(crate) struct Parts {
     /// Longest time of one request.
     pub(crate) request_max: Duration,
     pub(crate) last_look: LastLook,
+    pub(crate) access: Access,
+}
+
+/// Who may come in, and how often.
+pub(crate) struct Access {
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     /// How long a login is good.
@@ -61,6 +67,22 @@ pub(crate) struct Parts {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Origins of web pages that may call.
     pub(crate) cors_origins: Vec<HeaderValue>,
+}
+
+impl Access {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            passwords: Passwords::default(),
+            login_limits: LoginLimits::default(),
+            login_lasts: settings.login_lasts(),
+            request_limit: settings
+                .request_limit()
+                .map(RequestLimit::new)
+                .map(Arc::new),
+            trusted_proxies: settings.trusted_proxies(),
+            cors_origins: settings.cors_origins(),
+        }
+    }
 }
 
 impl App {

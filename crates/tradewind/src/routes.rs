@@ -41,7 +41,7 @@ impl Routes {
     /// Those of the server. `request_max` is the longest time until a request is answered.
     pub(crate) fn all(app: App, request_max: Duration) -> Self {
         let mut calls = api::router();
-        if let Some(cors) = cors(&app.cors_origins) {
+        if let Some(cors) = cors(&app.access.cors_origins) {
             // Inside the layer, which answers what a browser asks before it calls.
             calls = calls
                 .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
@@ -78,7 +78,7 @@ impl Routes {
             return self.answer_plainly(request).await;
         };
         let id = request_id(&app, request.headers());
-        let told = app.request_limit.as_ref().map(|limit| {
+        let told = app.access.request_limit.as_ref().map(|limit| {
             let told = Arc::new(Remaining::default());
             request.extensions_mut().insert(Arc::clone(&told));
             (Arc::clone(limit), told)

@@ -20,15 +20,11 @@ use tradewind_sources::{Provider, Replies, chat_plugin};
 use tradewind_store::{PostgresSettings, PostgresStore, SqliteStore, Store};
 
 use crate::{
-    api::{
-        health::LastLook,
-        limit::{LoginLimits, RequestLimit},
-    },
-    app::{App, Parts},
+    api::health::LastLook,
+    app::{Access, App, Parts},
     lifecycle::Tasks,
     listener,
     live::hub::Hub,
-    password::Passwords,
     routes::Routes,
     settings::Settings,
     token, upkeep,
@@ -116,15 +112,7 @@ impl Server {
             text_bytes_max: settings.server.text_bytes_max,
             request_max,
             last_look: LastLook::default(),
-            passwords: Passwords::default(),
-            login_limits: LoginLimits::default(),
-            login_lasts: settings.login_lasts(),
-            request_limit: settings
-                .request_limit()
-                .map(RequestLimit::new)
-                .map(Arc::new),
-            trusted_proxies: settings.trusted_proxies(),
-            cors_origins: settings.cors_origins(),
+            access: Access::of(settings),
         });
         let routes = Routes::all(app, request_max);
         let accept = listener::accept(

@@ -67,7 +67,7 @@ impl FromRequestParts<App> for Peer {
         let connected = parts.extensions.get::<Self>().map(|peer| peer.address);
         let connected = connected.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let is_trusted = |address: IpAddr| {
-            let mut networks = app.trusted_proxies.iter();
+            let mut networks = app.access.trusted_proxies.iter();
             networks.any(|network| network.contains(&address.to_canonical()))
         };
         let forwarded = parts.headers.get_all("x-forwarded-for").into_iter();
@@ -162,7 +162,7 @@ async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, Api
     if token.expires_at.is_some_and(|at| at <= app.clock.now()) {
         return Err(ApiError::Unauthorized);
     }
-    if let Some(limit) = &app.request_limit {
+    if let Some(limit) = &app.access.request_limit {
         let told = parts.extensions.get::<Arc<Remaining>>();
         limit.ask(token.id.uuid(), told.map(|told| &**told))?;
     }

@@ -19,6 +19,9 @@ use crate::{api::error::ApiError, app::App};
 /// refused: one that is still sending would only see its connection break.
 const EXCESS_BYTES_MAX: usize = 16 << 20;
 
+/// Fields of which an error does not repeat what was sent.
+const SECRETS: [&str; 2] = ["password", "token"];
+
 /// A JSON object.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
@@ -166,6 +169,9 @@ fn describe(path: &str, error: &serde_json::Error) -> ApiError {
         return ApiError::invalid(format!("{parent}{dot}{field}"), "is required");
     }
     let field = if parent.is_empty() { "body" } else { parent };
+    if SECRETS.iter().any(|secret| field.ends_with(secret)) {
+        return ApiError::invalid(field, "must be a string");
+    }
     ApiError::invalid(field, in_plain_words(why))
 }
 

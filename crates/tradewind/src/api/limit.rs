@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::api::error::ApiError;
 
 /// Attempts with a password from one address at once, and how often one more.
-const ADDRESS_ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const ADDRESS_ATTEMPTS_MAX: u32 = 20;
 const ADDRESS_ATTEMPT_EVERY: Duration = Duration::from_secs(3);
 /// The same for one account, from wherever.
-const ACCOUNT_ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const ACCOUNT_ATTEMPTS_MAX: u32 = 10;
 const ACCOUNT_ATTEMPT_EVERY: Duration = Duration::from_secs(30);
 /// Addresses, and accounts, that are remembered. Beyond, nobody new may try.
 const REMEMBERED_MAX: usize = 100_000;
@@ -73,6 +73,7 @@ pub(crate) struct LoginLimits {
 impl Default for LoginLimits {
     fn default() -> Self {
         let quota = |every, at_once| {
+            let at_once = NonZeroU32::new(at_once).unwrap_or(NonZeroU32::MIN);
             Quota::with_period(every).map_or_else(
                 || Quota::per_hour(at_once),
                 |quota| quota.allow_burst(at_once),

@@ -120,7 +120,7 @@ async fn signup(
     let email = email(&request.email)?;
     let (first_name, last_name) = names(&request.first_name, &request.last_name)?;
     check_password("password", &request.password)?;
-    app.login_limits.attempt(peer.address, &email)?;
+    app.access.login_limits.attempt(peer.address, &email)?;
     // Before the costly part.
     if app.store.has_users().await? {
         return Err(ApiError::SignupClosed);
@@ -134,7 +134,7 @@ async fn signup(
             scope: Scope::Admin,
             created_at: app.clock.now(),
         },
-        password_hash: app.passwords.hash(request.password).await?,
+        password_hash: app.access.passwords.hash(request.password).await?,
     };
     let user = owner.user.clone();
     if !app.store.create_owner(owner).await? {
@@ -153,10 +153,10 @@ async fn login(
     if email.len() > EMAIL_BYTES_MAX {
         return Err(ApiError::LoginFailed);
     }
-    app.login_limits.attempt(peer.address, &email)?;
+    app.access.login_limits.attempt(peer.address, &email)?;
     let found = app.store.find_user(UserKey::Email(email)).await?;
     let (user, hash) = found.map(|one| (one.user, one.password_hash)).unzip();
-    let is_right = app.passwords.verify(request.password, hash).await?;
+    let is_right = app.access.passwords.verify(request.password, hash).await?;
     match user.filter(|_| is_right) {
         Some(user) => log_in(&app, user).await,
         None => Err(ApiError::LoginFailed),
@@ -166,7 +166,7 @@ async fn login(
 async fn log_in(app: &App, user: User) -> Result<Answer<LoginView>, ApiError> {
     let now = app.clock.now();
     let text = token::fresh_text(&*app.random);
-    let lasts = SignedDuration::try_from(app.login_lasts).unwrap_or(SignedDuration::ZERO);
+    let lasts = SignedDuration::try_from(app.access.login_lasts).unwrap_or(SignedDuration::ZERO);
     let token = Token {
         id: TokenId::fresh(&*app.clock, &*app.random),
         name: user.email.clone(),
@@ -228,13 +228,14 @@ async fn accept_invitation(
 ) -> Result<Answer<LoginView>, ApiError> {
     let (first_name, last_name) = names(&request.first_name, &request.last_name)?;
     check_password("password", &request.password)?;
-    app.login_limits
+    app.access
+        .login_limits
         .attempt(peer.address, &request.id.to_string())?;
     let user = NewUser {
         id: UserId::fresh(&*app.clock, &*app.random),
         first_name,
         last_name,
-        password_hash: app.passwords.hash(request.password).await?,
+        password_hash: app.access.passwords.hash(request.password).await?,
     };
     match app.store.accept_invitation(request.id, user).await? {
         Accepted::Done(user) => log_in(&app, user).await,
@@ -273,12 +274,19 @@ async fn change_password(
     check_password("new_password", &request.new_password)?;
     let found = app.store.find_user(UserKey::Id(user)).await?;
     let known = found.ok_or(ApiError::Unauthorized)?;
-    app.login_limits.attempt(peer.address, &known.user.email)?;
+    app.access
+        .login_limits
+        .attempt(peer.address, &known.user.email)?;
     let present = Some(known.password_hash);
-    if !app.passwords.verify(request.password, present).await? {
+    if !app
+        .access
+        .passwords
+        .verify(request.password, present)
+        .await?
+    {
         return Err(ApiError::WrongPassword);
     }
-    let fresh = app.passwords.hash(request.new_password).await?;
+    let fresh = app.access.passwords.hash(request.new_password).await?;
     if !app.store.change_password(user, fresh, hash).await? {
         return Err(ApiError::Unauthorized);
     }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails, and a helper of tests ends with them"
 )]
 
+mod agents;
 mod api;
 mod bad_input;
 #[cfg(target_os = "linux")]
@@ -27,3 +28,4 @@ mod pull;
 mod readme;
 mod support;
 mod tidy;
+mod users;
