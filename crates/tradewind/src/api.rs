@@ -9,26 +9,30 @@ pub(crate) mod chat_plugin;
 mod conversations;
 pub(crate) mod error;
 mod events;
+mod example;
 pub(crate) mod extract;
 pub(crate) mod health;
 mod idempotency;
 mod messages;
+pub(crate) mod openapi;
 mod page;
 pub(crate) mod view;
 mod webhooks;
 
 use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 
-/// The endpoints of all namespaces.
+/// The endpoints of all namespaces, in the order of the document, and the document itself.
 pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .merge(channels::router())
-        .merge(chat_plugin::router())
-        .merge(conversations::router())
-        .merge(events::router())
-        .merge(health::router())
+    let endpoints = OpenApiRouter::new()
         .merge(messages::router())
-        .merge(webhooks::router())
+        .merge(conversations::router())
+        .merge(channels::router())
+        .merge(webhooks::router().into())
+        .merge(events::router())
+        .merge(chat_plugin::router())
+        .merge(health::router());
+    openapi::served(endpoints)
 }

@@ -6,7 +6,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
     sync::watch,
@@ -15,13 +15,18 @@ use tokio::{
 use tradewind_delivery::event::{self, EventBody};
 use tradewind_model::{ConversationId, LogEntry, Sequence};
 use tradewind_store::{LogPage, Store};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::Reader,
         error::ApiError,
+        example,
         extract::JsonOrNothing,
+        openapi::{self, problem::errors},
         page::{self, Cursor},
+        view::FlatEvent,
     },
     app::App,
 };
@@ -43,17 +48,29 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// The cursor that stands for the end of the log.
 const NOW: &str = "now";
 
-pub(crate) fn router() -> Router<App> {
-    Router::new().route("/events.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace(
+        "events",
+        "What webhooks get, for those who would rather pull.",
+    )
+    .routes(routes!(list))
 }
 
-#[derive(Debug, Default, Deserialize)]
+errors!(ListErrors: ConversationNotFound);
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 struct ListRequest {
+    /// Where to go on: what the answer before gave. Absent or empty: the oldest event that is kept;
+    /// `now`: what happens from now on.
     cursor: Option<String>,
-    /// Seconds.
+    /// Seconds to wait for an event if there is none: 0 if left out, at most 60, and always 2 less than
+    /// the longest time of a request.
     wait: Option<i64>,
+    /// Events of the answer: 100 if left out or less than 1, at most 500, and about 1 MiB.
     limit: Option<i64>,
+    /// Only of this conversation.
+    #[schema(value_type = Option<Uuid>)]
     conversation_id: Option<ConversationId>,
 }
 
@@ -117,12 +134,16 @@ impl ListRequest {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventsView {
+    #[schema(value_type = Vec<FlatEvent>)]
     data: Vec<EventView>,
+    /// Where to go on, also when there are no events.
+    #[schema(value_type = String)]
     cursor: LogCursor,
-    /// Entries between the cursor that was given and the first that is kept were removed.
+    /// Events between the cursor that was given and the first that is kept were removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     skipped: bool,
 }
 
@@ -143,7 +164,26 @@ impl Serialize for LogCursor {
     }
 }
 
-/// What follows the cursor; waits for it if there is nothing yet and the client wants to.
+/// Gives the events that follow a cursor.
+///
+/// They come in the order of the log, exactly as a webhook gets them. If there are none yet, it waits
+/// for them as long as `wait` says. The same cursor gives the same events again: store the new one once
+/// you have dealt with them, and you miss none.
+#[utoipa::path(
+    post,
+    path = "/events.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(Option<ListRequest>), example = json!({"limit": 100, "wait": 0})),
+    responses(
+        (
+            status = 200,
+            description = "Events, the oldest first.",
+            body = EventsView,
+            example = json!({"data": [example::event()], "cursor": "ZTI"}),
+        ),
+        ListErrors,
+    ),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,

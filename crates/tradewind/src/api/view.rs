@@ -2,26 +2,54 @@
 
 use serde::{Serialize, Serializer};
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, WireTime,
+    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId,
+    SenderType, WireTime,
 };
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties},
+};
+
+use uuid::Uuid;
+
+use crate::api::openapi::one_of;
 
 /// A message as every endpoint and socket shows it. `state` and `delivery_state` are the same: clients
 /// of Airy Core read the one or the other.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessageView {
+    #[schema(value_type = Uuid)]
     id: MessageId,
     content: ContentView,
+    /// `pending` until its source has taken it, `failed` if the source never will.
+    #[schema(schema_with = states)]
     state: &'static str,
+    /// The same as `state`.
+    #[schema(schema_with = states)]
     delivery_state: &'static str,
+    /// The contact, somebody on our side who wrote at the source itself, or a caller of `messages.send`.
+    #[schema(schema_with = sender_types)]
     sender_type: &'static str,
+    #[schema(value_type = String, format = DateTime)]
     sent_at: WireTime,
 }
 
-#[derive(Debug, Serialize)]
+/// What was said.
+#[derive(Debug, Serialize, ToSchema)]
 struct ContentView {
     text: String,
+    /// Always `text`.
     #[serde(rename = "type")]
     kind: &'static str,
+}
+
+fn states() -> ObjectBuilder {
+    use DeliveryState::{Delivered, Failed, Pending};
+    one_of([Pending, Delivered, Failed].map(DeliveryState::name))
+}
+
+fn sender_types() -> ObjectBuilder {
+    one_of(SenderType::ALL.map(SenderType::name))
 }
 
 impl MessageView {
@@ -45,27 +73,38 @@ impl MessageView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// What one contact and we say to each other on one channel.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConversationView {
+    #[schema(value_type = Uuid)]
     id: ConversationId,
+    #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     channel: ConversationChannel,
     tags: Vec<String>,
     contact: ContactView,
     last_message: MessageView,
+    /// Messages of the contact.
     unread_message_count: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// The channel of a conversation.
+#[derive(Debug, Serialize, ToSchema)]
 struct ConversationChannel {
+    #[schema(value_type = Uuid)]
     id: ChannelId,
+    #[schema(required)]
     name: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The other person. One without a name is called after the source and the end of the conversation's id.
+#[derive(Debug, Serialize, ToSchema)]
 struct ContactView {
+    #[schema(required)]
     avatar_url: Option<String>,
+    #[schema(required)]
     first_name: Option<String>,
+    #[schema(required)]
     last_name: Option<String>,
     info: EmptyObject,
 }
@@ -127,9 +166,21 @@ fn placeholder_name(channel: &Channel, id: ConversationId) -> (Option<String>, O
     (Some(first_name), Some(last_name))
 }
 
+impl PartialSchema for EmptyObject {
+    fn schema() -> RefOr<Schema> {
+        let nothing = AdditionalProperties::FreeForm(false);
+        let object = ObjectBuilder::new().additional_properties(Some(nothing));
+        object.into()
+    }
+}
+
+impl ToSchema for EmptyObject {}
+
 /// A channel. Keys without a value are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChannelView {
+    /// It follows from `source` and `source_channel_id`.
+    #[schema(value_type = Uuid)]
     id: ChannelId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -152,5 +203,31 @@ impl ChannelView {
 }
 
 /// The body of a request that asks for nothing in particular. Unknown keys are ignored.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
 pub(crate) struct EmptyRequest {}
+
+/// The event of a message, as `tradewind_delivery::event::EventBody` writes it.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "it only describes")]
+pub(crate) struct FlatEvent {
+    conversation_id: Uuid,
+    /// Of the message: the same event has it every time it is sent.
+    id: Uuid,
+    sender: FlatEventSender,
+    /// Where it comes from, such as `CHAT_PLUGIN`.
+    source: String,
+    #[schema(format = DateTime)]
+    sent_at: String,
+    text: String,
+}
+
+/// Who wrote it.
+#[derive(ToSchema)]
+#[schema(as = EventSender)]
+#[expect(dead_code, reason = "it only describes")]
+struct FlatEventSender {
+    id: String,
+    #[schema(schema_with = sender_types)]
+    r#type: String,
+}

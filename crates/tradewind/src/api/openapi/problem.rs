@@ -1,0 +1,169 @@
+//! Which errors an endpoint answers. They are named by the [`ApiError`]s themselves, so the document can
+//! say of none what the server would not.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use utoipa::{
+    PartialSchema as _,
+    openapi::{
+        AllOfBuilder, Components, Content, ObjectBuilder, Ref, RefOr, Response, Schema,
+        example::ExampleBuilder, path::Operation,
+    },
+};
+
+use super::reference;
+use crate::api::error::{ApiError, Problem};
+
+const MEDIA_TYPE: &str = "application/problem+json";
+/// The body limit of an example.
+const BODY_BYTES: usize = 1 << 20;
+
+/// Declares the errors of an endpoint besides those that all have: `errors!(Name: Variant, …)`, with the
+/// variants of [`ApiError`]. `Name` goes into the `responses` of the endpoint.
+macro_rules! errors {
+    ($name:ident: $($variant:ident $({ $($field:ident: $value:expr),+ })?),+ $(,)?) => {
+        pub(crate) struct $name;
+
+        impl utoipa::IntoResponses for $name {
+            fn responses() -> $crate::api::openapi::problem::Responses {
+                $crate::api::openapi::problem::responses(&[
+                    $($crate::api::error::ApiError::$variant $({ $($field: $value),+ })?),+
+                ])
+            }
+        }
+    };
+}
+pub(crate) use errors;
+
+pub(crate) type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The errors by status.
+pub(crate) fn responses(errors: &[ApiError]) -> Responses {
+    let mut all = Responses::new();
+    add(&mut all, errors);
+    all
+}
+
+/// Errors of one status that many endpoints answer.
+pub(super) struct Shared {
+    name: &'static str,
+    errors: Vec<ApiError>,
+    concerns: fn(&Operation) -> bool,
+}
+
+impl Shared {
+    pub(super) fn all() -> Vec<Self> {
+        let invalid = ApiError::invalid("name", "must be a string, not integer `1`");
+        let malformed =
+            ApiError::Malformed("EOF while parsing an object at line 1 column 1".into());
+        let too_large = ApiError::TooLarge { max: BODY_BYTES };
+        let needs_agent = ApiError::Forbidden { needed: "agent" };
+        let needs_admin = ApiError::Forbidden { needed: "admin" };
+        let shared = |name, errors, concerns| Self {
+            name,
+            errors,
+            concerns,
+        };
+        vec![
+            shared("invalid", vec![invalid, malformed], has_body),
+            shared("no_token", vec![ApiError::Unauthorized], |operation| {
+                needs(operation, "token", None)
+            }),
+            shared(
+                "no_visitor",
+                vec![ApiError::VisitorUnauthorized],
+                |operation| needs(operation, "visitor", None),
+            ),
+            shared("not_an_agent", vec![needs_agent], |operation| {
+                needs(operation, "token", Some("agent"))
+            }),
+            shared("not_an_admin", vec![needs_admin], |operation| {
+                needs(operation, "token", Some("admin"))
+            }),
+            shared("method", vec![ApiError::MethodNotAllowed], |_| true),
+            shared("too_slow", vec![ApiError::TooSlow], |_| true),
+            shared("too_large", vec![too_large], has_body),
+            shared("media_type", vec![ApiError::MediaType], has_body),
+            shared("internal", vec![ApiError::Panicked], |_| true),
+            shared("unavailable", vec![ApiError::Unavailable(None)], |_| true),
+        ]
+    }
+
+    /// Adds them if they concern the endpoint: as a reference, unless it has errors of its own under
+    /// this status.
+    pub(super) fn add_to(&self, operation: &mut Operation) {
+        if !(self.concerns)(operation) {
+            return;
+        }
+        let responses = &mut operation.responses.responses;
+        let status = self.errors.first().map(status_of).unwrap_or_default();
+        if responses.contains_key(&status) {
+            add(responses, &self.errors);
+        } else {
+            responses.insert(status, reference("responses", self.name));
+        }
+    }
+
+    pub(super) fn define(&self, components: &mut Components) {
+        let problem = ("Problem".to_owned(), Problem::schema());
+        components.schemas.extend([problem]);
+        let response = responses(&self.errors).into_values().next();
+        let named = response.map(|response| (self.name.to_owned(), response));
+        components.responses.extend(named);
+    }
+}
+
+fn has_body(operation: &Operation) -> bool {
+    operation.request_body.is_some()
+}
+
+/// Whether the endpoint wants a token of this kind, and of this scope if one is named.
+fn needs(operation: &Operation, scheme: &str, scope: Option<&str>) -> bool {
+    let needed = json!(operation.security);
+    let mut needed = needed.as_array().into_iter().flatten();
+    needed.any(|needed| match (&needed[scheme], scope) {
+        (scopes, Some(scope)) => scopes[0] == scope,
+        (scopes, None) => scopes.is_array(),
+    })
+}
+
+fn status_of(error: &ApiError) -> String {
+    error.problem().0.as_u16().to_string()
+}
+
+/// Adds errors to those that are there, under their status.
+fn add(responses: &mut Responses, errors: &[ApiError]) {
+    for error in errors {
+        let (status, problem) = error.problem();
+        let response = responses.entry(status.as_u16().to_string());
+        let response = response.or_insert_with(|| RefOr::T(Response::default()));
+        if let RefOr::T(response) = response {
+            add_one(response, status, &problem);
+        }
+    }
+}
+
+fn add_one(response: &mut Response, status: StatusCode, problem: &Problem) {
+    let content = response.content.entry(MEDIA_TYPE.to_owned());
+    let RefOr::T(content) = content.or_insert_with(|| RefOr::T(Content::default())) else {
+        return;
+    };
+    let example = ExampleBuilder::new().value(Some(json!(problem))).build();
+    let example = (problem.code.to_owned(), RefOr::T(example));
+    content.examples.extend([example]);
+    let codes: Vec<_> = content.examples.keys().cloned().collect();
+    let title = status.canonical_reason().unwrap_or_default();
+    response.description = format!("{title}: `{}`.", codes.join("`, `"));
+    content.schema = Some(problem_with(codes));
+}
+
+/// A problem with one of these codes.
+fn problem_with(codes: Vec<String>) -> RefOr<Schema> {
+    let code = ObjectBuilder::new().enum_values(Some(codes)).build();
+    let codes = ObjectBuilder::new().property("code", code).build();
+    let problem: Ref = Ref::new("#/components/schemas/Problem");
+    let schema = AllOfBuilder::new().item(problem).item(codes).build();
+    RefOr::T(Schema::AllOf(schema))
+}
