@@ -30,7 +30,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(messages::router())
         .merge(conversations::router())
         .merge(channels::router())
-        .merge(webhooks::router().into())
+        .merge(webhooks::router())
         .merge(events::router())
         .merge(chat_plugin::router())
         .merge(health::router());

@@ -145,7 +145,7 @@ impl ApiError {
     }
 
     /// A header that the answer carries besides its body.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))

@@ -2,6 +2,7 @@
 //! visitor who asks something there, and an agent who answers. A test plays it with the real server.
 
 use serde_json::{Value, json};
+use tradewind_model::Webhook;
 
 pub(crate) const CHANNEL: &str = "6ee84c3b-d42b-5efd-9cdd-a42bb89bf452";
 pub(crate) const CONVERSATION: &str = "2ae3c7ae-3257-5144-abea-73fe5e45d5c2";
@@ -81,4 +82,47 @@ pub(crate) fn event() -> Value {
 /// What stands beside the items of a list that fits on one page.
 pub(crate) fn single_page() -> Value {
     json!({"previous_cursor": null, "next_cursor": null, "total": 1})
+}
+
+pub(crate) fn webhook(status: &str) -> Value {
+    json!({
+        "url": "https://example.com/hook",
+        "headers": {"X-Custom-Header": "custom-code-for-header"},
+        "status": status,
+        "api_secret": "e7e8b5c1-6f5b-4f04-8f3b-8a0e6c1f5d2a",
+    })
+}
+
+/// How an attempt went whose endpoint has a fault.
+pub(crate) fn failure() -> Value {
+    json!({
+        "class": "status",
+        "status": 500,
+        "detail": "the endpoint answered 500 Internal Server Error",
+        "address": "public",
+        "reused_connection": false,
+        "timing_ms": {"dns": 1.2, "connect": 8.9, "tls": 17.5, "first_byte": 41.0, "total": 68.7},
+        "response": "Traceback (most recent call last): \u{2026}",
+    })
+}
+
+pub(crate) fn stats() -> Value {
+    json!({
+        "id": Webhook::DEFAULT_ID,
+        "status": "Subscribed",
+        "paused": false,
+        "shards": 64,
+        "endpoint": {"state": "well", "in_flight": 0, "concurrency": 8},
+        "waiting": {"log_entries": 0, "in_memory": 0, "held_conversations": 1, "set_aside": 0},
+        "since_start": {
+            "delivered": 1,
+            "failed": {"status": 1},
+            "set_aside": 0,
+            "last_success_at": ANSWERED_AT,
+            "last_failure_at": ASKED_AT,
+            "duration_ms": {"p50": 41.2, "p95": 68.7, "p99": 68.7},
+        },
+        "replays": [],
+        "attempts_not_recorded": 0,
+    })
 }

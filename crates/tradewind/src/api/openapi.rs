@@ -8,8 +8,8 @@ pub(crate) mod problem;
 
 use axum::{Router, body::Bytes, http::header, routing::get};
 use utoipa::openapi::{
-    Components, Info, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
-    Required, Schema, Type,
+    ArrayBuilder, Components, Info, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder,
+    Ref, RefOr, Required, Schema, Type,
     path::{Operation, PathItem},
     request_body::RequestBody,
     schema::SchemaType,
@@ -64,6 +64,10 @@ fn complete(document: &mut OpenApi) {
     for errors in shared {
         errors.define(components);
     }
+    components
+        .schemas
+        .values_mut()
+        .for_each(forbid_optional_nulls);
 }
 
 fn info() -> Info {
@@ -96,13 +100,47 @@ fn allow_absence(body: &mut RequestBody) {
     }
     body.required = Some(Required::False);
     for content in body.content.values_mut() {
-        let RefOr::T(content) = content else { continue };
-        if let Some(RefOr::T(Schema::OneOf(either))) = &mut content.schema {
-            either.items.retain(|schema| !is_null(schema));
-            if either.items.len() == 1 {
-                content.schema = either.items.pop();
+        if let RefOr::T(content) = content {
+            content.schema.as_mut().map(forbid_null);
+        }
+    }
+}
+
+/// In what the server says, a key that can be left out is left out instead of `null`.
+fn forbid_optional_nulls(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else {
+        return;
+    };
+    for (key, property) in &mut object.properties {
+        if !object.required.contains(key) {
+            forbid_null(property);
+        }
+    }
+}
+
+/// The schema without `null`.
+fn forbid_null(schema: &mut RefOr<Schema>) {
+    let without_null = |types: &mut SchemaType| {
+        if let SchemaType::Array(all) = types {
+            all.retain(|one| *one != Type::Null);
+            if let [one] = all.as_slice() {
+                *types = SchemaType::Type(one.clone());
             }
         }
+    };
+    let RefOr::T(typed) = schema else { return };
+    match typed {
+        Schema::Object(object) => without_null(&mut object.schema_type),
+        Schema::Array(array) => without_null(&mut array.schema_type),
+        Schema::OneOf(either) => {
+            either.items.retain(|schema| !is_null(schema));
+            if either.items.len() == 1
+                && let Some(other) = either.items.pop()
+            {
+                *schema = other;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -131,10 +169,17 @@ fn add_security(components: &mut Components) {
 }
 
 /// A text that is one of these.
-pub(crate) fn one_of<const N: usize>(names: [&'static str; N]) -> ObjectBuilder {
+pub(crate) fn one_of<T: Into<serde_json::Value>>(
+    names: impl IntoIterator<Item = T>,
+) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(names))
+}
+
+/// A list of at least one of these texts.
+pub(crate) fn some_of<const N: usize>(names: [&'static str; N]) -> ArrayBuilder {
+    ArrayBuilder::new().items(one_of(names)).min_items(Some(1))
 }
 
 /// A reference to something under `components`.

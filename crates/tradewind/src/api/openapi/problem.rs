@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
 use serde_json::json;
 use utoipa::{
     PartialSchema as _,
     openapi::{
-        AllOfBuilder, Components, Content, ObjectBuilder, Ref, RefOr, Response, Schema,
+        AllOfBuilder, Components, Content, Header, ObjectBuilder, Ref, RefOr, Response, Schema,
         example::ExampleBuilder, path::Operation,
     },
 };
 
-use super::reference;
+use super::{one_of, reference};
 use crate::api::error::{ApiError, Problem};
 
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -136,20 +135,24 @@ fn status_of(error: &ApiError) -> String {
 /// Adds errors to those that are there, under their status.
 fn add(responses: &mut Responses, errors: &[ApiError]) {
     for error in errors {
-        let (status, problem) = error.problem();
-        let response = responses.entry(status.as_u16().to_string());
+        let response = responses.entry(status_of(error));
         let response = response.or_insert_with(|| RefOr::T(Response::default()));
         if let RefOr::T(response) = response {
-            add_one(response, status, &problem);
+            add_one(response, error);
         }
     }
 }
 
-fn add_one(response: &mut Response, status: StatusCode, problem: &Problem) {
+fn add_one(response: &mut Response, error: &ApiError) {
+    let (status, problem) = error.problem();
     let content = response.content.entry(MEDIA_TYPE.to_owned());
     let RefOr::T(content) = content.or_insert_with(|| RefOr::T(Content::default())) else {
         return;
     };
+    for (name, _) in error.header() {
+        let header = RefOr::T(Header::default());
+        response.headers.extend([(name.to_string(), header)]);
+    }
     let example = ExampleBuilder::new().value(Some(json!(problem))).build();
     let example = (problem.code.to_owned(), RefOr::T(example));
     content.examples.extend([example]);
@@ -161,8 +164,7 @@ fn add_one(response: &mut Response, status: StatusCode, problem: &Problem) {
 
 /// A problem with one of these codes.
 fn problem_with(codes: Vec<String>) -> RefOr<Schema> {
-    let code = ObjectBuilder::new().enum_values(Some(codes)).build();
-    let codes = ObjectBuilder::new().property("code", code).build();
+    let codes = ObjectBuilder::new().property("code", one_of(codes)).build();
     let problem: Ref = Ref::new("#/components/schemas/Problem");
     let schema = AllOfBuilder::new().item(problem).item(codes).build();
     RefOr::T(Schema::AllOf(schema))
