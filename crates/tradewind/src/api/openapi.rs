@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: what every endpoint takes and answers, as OpenAPI 3.1.
+//! `GET /openapi.json`: what every endpoint takes and answers, as `OpenAPI` 3.1.
 //!
 //! It is made of what handlers say of themselves: a route and its description are registered together,
 //! so there is none without the other. What holds for all endpoints is not said at each but added here:
@@ -7,18 +7,21 @@
 pub(crate) mod problem;
 
 use axum::{Router, body::Bytes, http::header, routing::get};
-use utoipa::openapi::{
-    ArrayBuilder, Components, Info, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder,
-    Ref, RefOr, Required, Schema, Type,
-    path::{Operation, PathItem},
-    request_body::RequestBody,
-    schema::SchemaType,
-    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    tag::TagBuilder,
+use utoipa::{
+    PartialSchema as _,
+    openapi::{
+        ArrayBuilder, Components, Info, InfoBuilder, License, ObjectBuilder, OpenApi,
+        OpenApiBuilder, Ref, RefOr, Required, Schema, Type,
+        path::{Operation, PathItem},
+        request_body::RequestBody,
+        schema::SchemaType,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        tag::TagBuilder,
+    },
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
+use crate::{api::error::Problem, app::App};
 use problem::Shared;
 
 const DESCRIPTION: &str = include_str!("openapi/description.md");
@@ -49,6 +52,8 @@ fn complete(document: &mut OpenApi) {
     document.info = info();
     let components = document.components.get_or_insert_default();
     add_security(components);
+    let problem = ("Problem".to_owned(), Problem::schema());
+    components.schemas.extend([problem]);
     let shared = Shared::all();
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {

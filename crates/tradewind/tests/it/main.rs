@@ -22,6 +22,7 @@ mod kill;
 mod live;
 mod many;
 mod moves;
+mod openapi;
 mod operator;
 mod pull;
 mod readme;

@@ -3,17 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::HeaderName;
 use serde_json::json;
-use utoipa::{
-    PartialSchema as _,
-    openapi::{
-        AllOfBuilder, Components, Content, Header, ObjectBuilder, Ref, RefOr, Response, Schema,
-        example::ExampleBuilder, path::Operation,
-    },
+use utoipa::openapi::{
+    AllOfBuilder, Components, Content, Header, ObjectBuilder, Ref, RefOr, Response, Schema,
+    example::ExampleBuilder, path::Operation,
 };
 
 use super::{one_of, reference};
-use crate::api::error::{ApiError, Problem};
+use crate::api::error::ApiError;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 /// The body limit of an example.
@@ -41,11 +39,15 @@ pub(crate) type Responses = BTreeMap<String, RefOr<Response>>;
 /// The errors by status.
 pub(crate) fn responses(errors: &[ApiError]) -> Responses {
     let mut all = Responses::new();
-    add(&mut all, errors);
+    for error in errors {
+        let response = all.entry(status_of(error));
+        let response = response.or_insert_with(|| RefOr::T(Response::default()));
+        add(response, std::slice::from_ref(error));
+    }
     all
 }
 
-/// Errors of one status that many endpoints answer.
+/// Errors of one status that many endpoints answer. No endpoint is concerned twice under one status.
 pub(super) struct Shared {
     name: &'static str,
     errors: Vec<ApiError>,
@@ -96,18 +98,15 @@ impl Shared {
         if !(self.concerns)(operation) {
             return;
         }
-        let responses = &mut operation.responses.responses;
         let status = self.errors.first().map(status_of).unwrap_or_default();
-        if responses.contains_key(&status) {
-            add(responses, &self.errors);
-        } else {
-            responses.insert(status, reference("responses", self.name));
-        }
+        let response = operation.responses.responses.entry(status);
+        response
+            .and_modify(|response| add(response, &self.errors))
+            .or_insert_with(|| reference("responses", self.name));
     }
 
+    /// Puts them where the references point.
     pub(super) fn define(&self, components: &mut Components) {
-        let problem = ("Problem".to_owned(), Problem::schema());
-        components.schemas.extend([problem]);
         let response = responses(&self.errors).into_values().next();
         let named = response.map(|response| (self.name.to_owned(), response));
         components.responses.extend(named);
@@ -132,32 +131,24 @@ fn status_of(error: &ApiError) -> String {
     error.problem().0.as_u16().to_string()
 }
 
-/// Adds errors to those that are there, under their status.
-fn add(responses: &mut Responses, errors: &[ApiError]) {
-    for error in errors {
-        let response = responses.entry(status_of(error));
-        let response = response.or_insert_with(|| RefOr::T(Response::default()));
-        if let RefOr::T(response) = response {
-            add_one(response, error);
-        }
-    }
-}
-
-fn add_one(response: &mut Response, error: &ApiError) {
-    let (status, problem) = error.problem();
+/// Adds errors to those of a response.
+fn add(response: &mut RefOr<Response>, errors: &[ApiError]) {
+    let RefOr::T(response) = response else { return };
     let content = response.content.entry(MEDIA_TYPE.to_owned());
     let RefOr::T(content) = content.or_insert_with(|| RefOr::T(Content::default())) else {
         return;
     };
-    for (name, _) in error.header() {
-        let header = RefOr::T(Header::default());
-        response.headers.extend([(name.to_string(), header)]);
+    let mut title = "";
+    for error in errors {
+        let (status, problem) = error.problem();
+        title = status.canonical_reason().unwrap_or_default();
+        let example = ExampleBuilder::new().value(Some(json!(problem))).build();
+        let code = problem.code.to_owned();
+        content.examples.insert(code, RefOr::T(example));
+        let header = |(name, _): (HeaderName, _)| (name.to_string(), RefOr::T(Header::default()));
+        response.headers.extend(error.header().map(header));
     }
-    let example = ExampleBuilder::new().value(Some(json!(problem))).build();
-    let example = (problem.code.to_owned(), RefOr::T(example));
-    content.examples.extend([example]);
     let codes: Vec<_> = content.examples.keys().cloned().collect();
-    let title = status.canonical_reason().unwrap_or_default();
     response.description = format!("{title}: `{}`.", codes.join("`, `"));
     content.schema = Some(problem_with(codes));
 }
