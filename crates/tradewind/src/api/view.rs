@@ -7,7 +7,7 @@ use tradewind_model::{
 };
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties},
+    openapi::{ObjectBuilder, RefOr, Schema},
 };
 
 use uuid::Uuid;
@@ -168,9 +168,7 @@ fn placeholder_name(channel: &Channel, id: ConversationId) -> (Option<String>, O
 
 impl PartialSchema for EmptyObject {
     fn schema() -> RefOr<Schema> {
-        let nothing = AdditionalProperties::FreeForm(false);
-        let object = ObjectBuilder::new().additional_properties(Some(nothing));
-        object.into()
+        ObjectBuilder::new().into()
     }
 }
 
