@@ -39,6 +39,7 @@ export async function eventually(what, probe, timeoutMs = 15_000) {
 
 /** A `tradewind serve` process. It keeps its port and its data when it is killed and started again. */
 export class Server {
+  adminToken = ADMIN_TOKEN;
   #child;
   #data;
   #log = "";

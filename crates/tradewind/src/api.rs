@@ -10,12 +10,14 @@ pub(crate) mod chat_plugin;
 mod conversations;
 pub(crate) mod error;
 mod events;
+mod example;
 pub(crate) mod extract;
 pub(crate) mod health;
 mod idempotency;
 pub(crate) mod limit;
 mod messages;
 mod metadata;
+pub(crate) mod openapi;
 mod page;
 mod tags;
 mod tokens;
@@ -24,21 +26,29 @@ pub(crate) mod view;
 mod webhooks;
 
 use axum::Router;
+use tower_http::cors::CorsLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 
-/// The endpoints of all namespaces but of the chat plugin, which any web page may call.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .merge(audit::router())
-        .merge(channels::router())
-        .merge(conversations::router())
-        .merge(events::router())
-        .merge(health::router())
+/// The endpoints of all namespaces, in the order of the document, and the document itself. `cors` is for
+/// all but those of the chat plugin, which any web page may call.
+pub(crate) fn router(cors: Option<CorsLayer>) -> Router<App> {
+    let endpoints = OpenApiRouter::new()
         .merge(messages::router())
-        .merge(metadata::router())
+        .merge(conversations::router())
         .merge(tags::router())
-        .merge(tokens::router())
-        .merge(users::router())
+        .merge(metadata::router())
+        .merge(channels::router())
         .merge(webhooks::router())
+        .merge(events::router())
+        .merge(users::router())
+        .merge(tokens::router())
+        .merge(audit::router())
+        .merge(health::router());
+    let endpoints = match cors {
+        Some(cors) => openapi::within(endpoints, cors),
+        None => endpoints,
+    };
+    openapi::served(endpoints.merge(chat_plugin::router()))
 }

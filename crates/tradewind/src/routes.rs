@@ -40,16 +40,8 @@ const PREFLIGHT_LASTS: Duration = Duration::from_hours(1);
 impl Routes {
     /// Those of the server. `request_max` is the longest time until a request is answered.
     pub(crate) fn all(app: App, request_max: Duration) -> Self {
-        let mut calls = api::router();
-        if let Some(cors) = cors(&app.access.cors_origins) {
-            // Inside the layer, which answers what a browser asks before it calls.
-            calls = calls
-                .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-                .layer(cors);
-        }
         let router = Router::new()
-            .merge(calls)
-            .merge(api::chat_plugin::router())
+            .merge(api::router(cors(&app.access.cors_origins)))
             .merge(console::router())
             .merge(live::router());
         Self {

@@ -1,15 +1,19 @@
 //! `audit.list`: who changed what.
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::Serialize;
 use tradewind_model::{AuditEntry, WireTime};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
     api::{
         auth::Admin,
         error::ApiError,
+        example,
         extract::JsonOrNothing,
+        openapi,
         page::{AuditCursor, PageMetadata, PageRequest, PageView},
     },
     app::App,
@@ -17,28 +21,56 @@ use crate::{
 
 const PAGE_SIZE_DEFAULT: usize = 20;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new().route("/audit.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("audit", "Who changed what.").routes(routes!(list))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AuditView {
+    #[schema(value_type = String, format = DateTime)]
     at: WireTime,
     actor: ActorView,
+    /// Such as `channel.connected`; the docs have them all.
     action: String,
     /// The id of what was changed; of an invitation, the e-mail address.
     subject: String,
     detail: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ActorView {
     /// Of the token or the user; `null`: the server itself.
+    #[schema(required)]
     id: Option<Uuid>,
     name: String,
 }
 
-/// The latest change first.
+/// Lists who changed what.
+///
+/// The latest change comes first.
+#[utoipa::path(
+    post,
+    path = "/audit.list",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<PageRequest>), example = json!({"page_size": 20})),
+    responses(
+        (
+            status = 200,
+            description = "A page of changes.",
+            body = PageView<AuditView>,
+            example = json!({
+                "data": [{
+                    "at": example::ASKED_AT,
+                    "actor": {"id": example::OWNER, "name": "ada@example.com"},
+                    "action": "channel.connected",
+                    "subject": example::CHANNEL,
+                    "detail": "chat_plugin shop",
+                }],
+                "response_metadata": example::single_page(),
+            }),
+        ),
+    ),
+)]
 async fn list(
     _: Admin,
     State(app): State<App>,

@@ -1,16 +1,20 @@
 //! `channels.*`: which accounts and pages are connected.
 
-use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Channel, ChannelId, Source};
 use tradewind_sources::Provider;
 use tradewind_store::Disconnected;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::{Admin, Reader},
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
+        openapi::{self, problem::errors},
         view::{ChannelView, EmptyObject, EmptyRequest},
     },
     app::App,
@@ -21,31 +25,44 @@ const CHANNELS_MAX: usize = 10_000;
 /// Longest `source_channel_id`, `name`, `image_url` and `token`, in bytes.
 const FIELD_BYTES_MAX: usize = 4_096;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/channels.connect", post(connect))
-        .route("/channels.disconnect", post(disconnect))
-        .route("/channels.explore", post(explore))
-        .route("/channels.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("channels", "Which accounts and pages are connected.")
+        .routes(routes!(connect))
+        .routes(routes!(disconnect))
+        .routes(routes!(explore))
+        .routes(routes!(list))
 }
 
-#[derive(Deserialize)]
+errors!(DisconnectErrors: ChannelNotFound);
+
+/// Texts are at most 4,096 bytes long.
+#[derive(Deserialize, ToSchema)]
 struct ConnectRequest {
+    /// The kind of account: `chat_plugin`.
+    #[schema(example = "chat_plugin")]
     source: String,
+    /// What the source calls the account; for a chat channel, a word of your choice.
     source_channel_id: String,
+    /// What people call it. If left out, the source has a name for it.
     name: Option<String>,
+    /// A picture that goes with it.
     image_url: Option<String>,
+    /// What the source wants to be shown; a chat channel needs none. It is never given out again.
     token: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct DisconnectRequest {
+    #[schema(value_type = Uuid)]
     channel_id: ChannelId,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct ExploreRequest {
+    /// The kind of account: `chat_plugin`.
+    #[schema(example = "chat_plugin")]
     source: String,
+    /// What the source gave its user.
     #[expect(
         dead_code,
         reason = "no source of today asks its provider; it has to be there all the same"
@@ -54,16 +71,34 @@ struct ExploreRequest {
 }
 
 /// What could be connected.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Explored {
     data: Vec<EmptyObject>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ChannelList {
     data: Vec<ChannelView>,
 }
 
+/// Connects an account or a page.
+///
+/// Messages come from it, and answers go to it, from then on. One that is connected stays as it is.
+/// The id follows from `source` and `source_channel_id`: the same account is the same channel again.
+#[utoipa::path(
+    post,
+    path = "/channels.connect",
+    security(("token" = ["admin"])),
+    request_body(content = inline(ConnectRequest), example = json!({
+        "source": "chat_plugin",
+        "source_channel_id": "shop",
+        "name": "Shop",
+        "image_url": "https://example.com/logo.png",
+    })),
+    responses((status = 200, description = "The channel.", body = ChannelView, example = json!(
+        example::channel()
+    ))),
+)]
 async fn connect(
     Admin(token): Admin,
     State(app): State<App>,
@@ -104,6 +139,22 @@ impl ConnectRequest {
     }
 }
 
+/// Disconnects a channel.
+///
+/// Nothing comes from it or goes to it any more; its conversations stay, and it can be connected again.
+#[utoipa::path(
+    post,
+    path = "/channels.disconnect",
+    security(("token" = ["admin"])),
+    request_body(content = inline(DisconnectRequest), example = json!({
+        "channel_id": example::CHANNEL,
+    })),
+    responses(
+        (status = 200, description = "It is disconnected.", body = EmptyObject, example = json!({})),
+        (status = 202, description = "It was already.", body = EmptyObject, example = json!({})),
+        DisconnectErrors,
+    ),
+)]
 async fn disconnect(
     Admin(token): Admin,
     State(app): State<App>,
@@ -117,7 +168,21 @@ async fn disconnect(
     }
 }
 
-/// What the owner of a token could connect. Web chat has nothing of the kind.
+/// Lists what the owner of a token could connect.
+///
+/// Web chat has nothing of the kind.
+#[utoipa::path(
+    post,
+    path = "/channels.explore",
+    security(("token" = ["admin"])),
+    request_body(content = inline(ExploreRequest), example = json!({
+        "source": "chat_plugin",
+        "token": "what the source gave its user",
+    })),
+    responses((status = 200, description = "What could be.", body = Explored, example = json!({
+        "data": [],
+    }))),
+)]
 async fn explore(
     _: Admin,
     State(app): State<App>,
@@ -143,6 +208,16 @@ fn known<'a>(app: &'a App, name: &str) -> Result<(Source, &'a dyn Provider), Api
     })
 }
 
+/// Lists the channels that are connected.
+#[utoipa::path(
+    post,
+    path = "/channels.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses((status = 200, description = "The channels.", body = ChannelList, example = json!({
+        "data": [example::channel()],
+    }))),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,

@@ -1,19 +1,23 @@
 //! `chatplugin.*`: what a visitor's page calls. Any web page may embed the chat, so any origin may ask.
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize};
 use tower_http::cors::CorsLayer;
 use tradewind_model::{ChannelId, Conversation, MessageId, Sender, SenderType, SessionId};
 use tradewind_sources::chat_plugin::{self, Purpose, Session};
 use tradewind_store::{MessageCursor, NewMessage, Origin};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::Visitor,
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing, object},
         idempotency::IdempotencyKey,
         messages::{MessageRequest, stored},
+        openapi::{self, problem::errors},
         view::{EmptyRequest, MessageView},
     },
     app::App,
@@ -22,41 +26,69 @@ use crate::{
 /// Messages that a visitor who comes back is shown.
 const HISTORY_MAX: usize = 100;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/chatplugin.authenticate", post(authenticate))
-        .route("/chatplugin.resumeToken", post(resume_token))
-        .route("/chatplugin.send", post(send))
-        // Inside the layer, which answers what a browser asks before it calls.
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(CorsLayer::very_permissive())
+pub(crate) fn router() -> OpenApiRouter<App> {
+    let endpoints = openapi::namespace(
+        "chatplugin",
+        "What a visitor's page calls, from any origin.",
+    )
+    .routes(routes!(authenticate))
+    .routes(routes!(resume_token))
+    .routes(routes!(send));
+    openapi::within(endpoints, CorsLayer::very_permissive())
 }
 
-#[derive(Deserialize)]
+errors!(AuthenticateErrors: ResumeTokenInvalid, ChatNotFound);
+errors!(SendErrors: ChatNotFound, IdempotencyKeyReused);
+
+/// One of the two; with both, `resume_token` counts.
+#[derive(Deserialize, ToSchema)]
 struct AuthenticateRequest {
+    /// The channel on which a new conversation begins.
+    #[schema(value_type = Option<Uuid>)]
     channel_id: Option<ChannelId>,
+    /// From `chatplugin.resumeToken`: goes on with that conversation.
     resume_token: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Authenticated {
+    /// The visitor's token, good for an hour.
     token: String,
     /// The end of the conversation, oldest first; empty for a new one.
     messages: Vec<MessageView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ResumeToken {
+    /// Good for 30 days.
     resume_token: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct SendRequest {
     #[serde(deserialize_with = "object")]
     pub(crate) message: MessageRequest,
 }
 
-/// A new session on a channel, or the one that a resume token names. Stores nothing.
+/// Begins a conversation on a channel, or goes on with one.
+///
+/// Nothing is stored before the visitor writes.
+#[utoipa::path(
+    post,
+    path = "/chatplugin.authenticate",
+    request_body(content = inline(AuthenticateRequest), example = json!({
+        "channel_id": example::CHANNEL,
+    })),
+    responses(
+        (
+            status = 200,
+            description = "Who the visitor is, and what was said.",
+            body = Authenticated,
+            example = json!({"token": example::VISITOR_TOKEN, "messages": []}),
+        ),
+        AuthenticateErrors,
+    ),
+)]
 async fn authenticate(
     State(app): State<App>,
     Json(request): Json<AuthenticateRequest>,
@@ -96,7 +128,19 @@ async fn authenticate(
     }))
 }
 
-/// What a page keeps to come back to the conversation after a reload, or days later.
+/// Gives what a page keeps to come back to the conversation after a reload, or days later.
+#[utoipa::path(
+    post,
+    path = "/chatplugin.resumeToken",
+    security(("visitor" = [])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses((
+        status = 200,
+        description = "A token for `chatplugin.authenticate`.",
+        body = ResumeToken,
+        example = json!({"resume_token": example::RESUME_TOKEN}),
+    )),
+)]
 async fn resume_token(
     Visitor(session): Visitor,
     State(app): State<App>,
@@ -108,6 +152,25 @@ async fn resume_token(
     Ok(Answer(ResumeToken { resume_token }))
 }
 
+/// Writes as the visitor.
+#[utoipa::path(
+    post,
+    path = "/chatplugin.send",
+    security(("visitor" = [])),
+    params(IdempotencyKey),
+    request_body(content = inline(SendRequest), example = json!({
+        "message": {"text": "Do you ship to Norway?"},
+    })),
+    responses(
+        (
+            status = 200,
+            description = "The message.",
+            body = MessageView,
+            example = json!(example::question()),
+        ),
+        SendErrors,
+    ),
+)]
 async fn send(
     Visitor(session): Visitor,
     State(app): State<App>,

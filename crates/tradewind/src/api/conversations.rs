@@ -1,15 +1,19 @@
 //! `conversations.*`: who there is to talk with.
 
-use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 use tradewind_model::{ConversationId, TagId};
 use tradewind_store::{ConversationCursor, NOTES_MAX, Note, Noted};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::{Agent, Reader},
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
+        openapi::{self, problem::errors},
         page::{PageMetadata, PageRequest, PageView},
         view::{ConversationView, EmptyObject},
     },
@@ -24,37 +28,70 @@ const URL_BYTES_MAX: usize = 2_048;
 /// What an endpoint that notes something answers.
 type Noting = Result<(StatusCode, Answer<EmptyObject>), ApiError>;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/conversations.list", post(list))
-        .route("/conversations.info", post(info))
-        .route("/conversations.read", post(read))
-        .route("/conversations.tag", post(tag))
-        .route("/conversations.untag", post(untag))
-        .route("/conversations.update-contact", post(update_contact))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("conversations", "Who there is to talk with.")
+        .routes(routes!(list))
+        .routes(routes!(info))
+        .routes(routes!(read))
+        .routes(routes!(tag))
+        .routes(routes!(untag))
+        .routes(routes!(update_contact))
 }
 
-#[derive(Deserialize)]
+errors!(InfoErrors: ConversationNotFound);
+errors!(NoteErrors: ConversationNotFound, TooManyNotes { max: NOTES_MAX });
+
+#[derive(Deserialize, ToSchema)]
 struct InfoRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct TagRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    /// Whether there is such a tag is not asked.
+    #[schema(value_type = Uuid)]
     tag_id: TagId,
 }
 
-#[derive(Deserialize)]
+/// What is left out is not known any more.
+#[derive(Deserialize, ToSchema)]
 struct ContactRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    /// Both names in one, instead of them: the first word is the first name.
     display_name: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
+    /// A picture of the contact.
     avatar_url: Option<String>,
 }
 
-/// The one whose last message arrived latest comes first.
+/// Lists the conversations.
+///
+/// The one whose last message arrived latest comes first; the next page is of older ones.
+#[utoipa::path(
+    post,
+    path = "/conversations.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(Option<PageRequest>), example = json!({"page_size": 20})),
+    responses((
+        status = 200,
+        description = "A page of conversations.",
+        body = PageView<ConversationView>,
+        example = json!({
+            "data": [example::conversation()],
+            "response_metadata": {
+                "previous_cursor": null,
+                "next_cursor": null,
+                "filtered_total": 1,
+                "total": 1,
+            },
+        }),
+    )),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,
@@ -72,6 +109,24 @@ async fn list(
     }))
 }
 
+/// Shows a conversation.
+#[utoipa::path(
+    post,
+    path = "/conversations.info",
+    security(("token" = ["read"])),
+    request_body(content = inline(InfoRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+    })),
+    responses(
+        (
+            status = 200,
+            description = "The conversation.",
+            body = ConversationView,
+            example = json!(example::conversation()),
+        ),
+        InfoErrors,
+    ),
+)]
 async fn info(
     _: Reader,
     State(app): State<App>,
@@ -82,22 +137,83 @@ async fn info(
     Ok(Answer(ConversationView::new(&conversation)))
 }
 
+/// Marks a conversation as read.
+///
 /// Nothing in it is unread any more.
+#[utoipa::path(
+    post,
+    path = "/conversations.read",
+    security(("token" = ["agent"])),
+    request_body(content = inline(InfoRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+    })),
+    responses(
+        (status = 202, description = "It is read.", body = EmptyObject, example = json!({})),
+        InfoErrors,
+    ),
+)]
 async fn read(_: Agent, State(app): State<App>, Json(request): Json<InfoRequest>) -> Noting {
     note(&app, request.conversation_id, Note::Read).await
 }
 
-/// A tag that is on it already is no error.
+/// Puts a tag on a conversation.
+///
+/// One that is on it already is no error.
+#[utoipa::path(
+    post,
+    path = "/conversations.tag",
+    security(("token" = ["agent"])),
+    request_body(content = inline(TagRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "tag_id": example::TAG,
+    })),
+    responses(
+        (status = 202, description = "It is on it.", body = EmptyObject, example = json!({})),
+        NoteErrors,
+    ),
+)]
 async fn tag(_: Agent, State(app): State<App>, Json(request): Json<TagRequest>) -> Noting {
     note(&app, request.conversation_id, Note::Tag(request.tag_id)).await
 }
 
-/// A tag that is not on it is no error.
+/// Takes a tag off a conversation.
+///
+/// One that is not on it is no error.
+#[utoipa::path(
+    post,
+    path = "/conversations.untag",
+    security(("token" = ["agent"])),
+    request_body(content = inline(TagRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "tag_id": example::TAG,
+    })),
+    responses(
+        (status = 202, description = "It is off.", body = EmptyObject, example = json!({})),
+        InfoErrors,
+    ),
+)]
 async fn untag(_: Agent, State(app): State<App>, Json(request): Json<TagRequest>) -> Noting {
     note(&app, request.conversation_id, Note::Untag(request.tag_id)).await
 }
 
+/// Says what a contact is called and looks like.
+///
 /// What is left out is not known any more.
+#[utoipa::path(
+    post,
+    path = "/conversations.update-contact",
+    security(("token" = ["agent"])),
+    request_body(content = inline(ContactRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "avatar_url": "https://example.com/ada.png",
+    })),
+    responses(
+        (status = 202, description = "It is known.", body = EmptyObject, example = json!({})),
+        InfoErrors,
+    ),
+)]
 async fn update_contact(
     _: Agent,
     State(app): State<App>,

@@ -9,6 +9,7 @@ use axum::{
 use serde::Serialize;
 use tradewind_delivery::chain::chain;
 use tradewind_store::StoreError;
+use utoipa::ToSchema;
 
 /// When a client should try again after the store was unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -100,16 +101,23 @@ pub(crate) enum ApiError {
     Panicked,
 }
 
-/// RFC 9457. `message` repeats `detail` for clients that know only that key.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+/// Why a request failed (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// `/problems/` and the code.
     #[serde(rename = "type")]
     kind: String,
-    title: &'a str,
+    /// What the status is called.
+    title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    code: &'a str,
-    detail: &'a str,
-    message: &'a str,
+    /// What went wrong, for programs. A code never changes its name.
+    pub(crate) code: &'static str,
+    /// What went wrong and what to do about it, for people.
+    detail: String,
+    /// The same as `detail`, for clients that know only this key.
+    message: String,
 }
 
 impl ApiError {
@@ -166,8 +174,23 @@ impl ApiError {
         }
     }
 
+    /// The answer: its status and its body.
+    pub(crate) fn problem(&self) -> (StatusCode, Problem) {
+        let (status, code) = self.status_and_code();
+        let detail = self.to_string();
+        let problem = Problem {
+            kind: format!("/problems/{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            message: detail.clone(),
+            detail,
+        };
+        (status, problem)
+    }
+
     /// A header that the answer carries besides its body.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized
             | Self::VisitorUnauthorized
@@ -203,16 +226,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let (status, code) = self.status_and_code();
-        let detail = self.to_string();
-        let problem = Problem {
-            kind: format!("/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            code,
-            detail: &detail,
-            message: &detail,
-        };
+        let (status, problem) = self.problem();
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static("application/problem+json");

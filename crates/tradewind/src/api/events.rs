@@ -6,7 +6,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
     sync::watch,
@@ -15,13 +15,18 @@ use tokio::{
 use tradewind_delivery::event::{self, EventBody};
 use tradewind_model::{ConversationId, LogEntry, Sequence};
 use tradewind_store::{LogPage, Store};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::Reader,
         error::ApiError,
+        example,
         extract::JsonOrNothing,
+        openapi::{self, problem::errors},
         page::{self, Cursor},
+        view::FlatEvent,
     },
     app::App,
 };
@@ -43,17 +48,29 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// The cursor that stands for the end of the log.
 const NOW: &str = "now";
 
-pub(crate) fn router() -> Router<App> {
-    Router::new().route("/events.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace(
+        "events",
+        "What webhooks get, for those who would rather pull.",
+    )
+    .routes(routes!(list))
 }
 
-#[derive(Debug, Default, Deserialize)]
+errors!(ListErrors: ConversationNotFound);
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 struct ListRequest {
+    /// Where to go on: what the answer before gave. Absent or empty: the oldest event that is kept;
+    /// `now`: what happens from now on.
     cursor: Option<String>,
-    /// Seconds.
+    /// Seconds to wait for an event if there is none: 0 if left out, at most 60, and always 2 less than
+    /// the longest time of a request.
     wait: Option<i64>,
+    /// Events of the answer: 100 if left out or less than 1, at most 500, and about 1 MiB.
     limit: Option<i64>,
+    /// Only of this conversation.
+    #[schema(value_type = Option<Uuid>)]
     conversation_id: Option<ConversationId>,
 }
 
@@ -117,12 +134,16 @@ impl ListRequest {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventsView {
+    #[schema(value_type = Vec<FlatEvent>)]
     data: Vec<EventView>,
+    /// Where to go on, also when there are no events.
+    #[schema(value_type = String)]
     cursor: LogCursor,
-    /// Entries between the cursor that was given and the first that is kept were removed.
+    /// Events between the cursor that was given and the first that is kept were removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     skipped: bool,
 }
 
@@ -143,7 +164,26 @@ impl Serialize for LogCursor {
     }
 }
 
-/// What follows the cursor; waits for it if there is nothing yet and the client wants to.
+/// Gives the events that follow a cursor.
+///
+/// They come in the order of the log, exactly as a webhook gets them. If there are none yet, it waits
+/// for them as long as `wait` says. The same cursor gives the same events again: store the new one once
+/// you have dealt with them, and you miss none.
+#[utoipa::path(
+    post,
+    path = "/events.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(Option<ListRequest>), example = json!({"limit": 100, "wait": 0})),
+    responses(
+        (
+            status = 200,
+            description = "Events, the oldest first.",
+            body = EventsView,
+            example = json!({"data": [example::event()], "cursor": "ZTI"}),
+        ),
+        ListErrors,
+    ),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,
@@ -306,57 +346,4 @@ impl<'a> Pull<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tradewind_model::Sequence;
-
-    use super::{ListRequest, LogCursor, Start};
-    use crate::api::page;
-
-    #[test]
-    fn a_cursor_comes_back_as_it_went() {
-        for sequence in [0, 1, u64::MAX].map(Sequence) {
-            let request = ListRequest {
-                cursor: Some(page::encode(LogCursor(sequence))),
-                ..ListRequest::default()
-            };
-            assert_eq!(request.start().unwrap(), Start::After(sequence));
-        }
-    }
-
-    #[test]
-    fn a_wait_ends_before_the_request_would() {
-        let wait = |seconds, request_max| {
-            let request = ListRequest {
-                wait: Some(seconds),
-                ..ListRequest::default()
-            };
-            request.wait(Duration::from_secs(request_max)).as_secs_f64()
-        };
-        let waits = [
-            wait(10, 30),
-            wait(60, 30),
-            wait(i64::MAX, 300),
-            wait(-1, 30),
-        ];
-        assert_eq!(
-            waits.map(f64::to_bits),
-            [10.0, 28.0, 60.0, 0.0].map(f64::to_bits)
-        );
-        assert_eq!(wait(60, 1).to_bits(), 0.5_f64.to_bits());
-    }
-
-    #[test]
-    fn an_answer_holds_so_many_events() {
-        let limit = |limit| {
-            let request = ListRequest {
-                limit,
-                ..ListRequest::default()
-            };
-            request.limit()
-        };
-        let limits = [None, Some(0), Some(-5), Some(1), Some(501), Some(i64::MAX)].map(limit);
-        assert_eq!(limits, [100, 100, 100, 1, 500, 500]);
-    }
-}
+mod tests;

@@ -2,18 +2,24 @@
 
 use std::time::Duration;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{api::error::ApiError, app::App};
+use crate::{
+    api::{error::ApiError, openapi},
+    app::App,
+};
 
-pub(crate) fn router() -> Router<App> {
-    Router::new().route("/health", get(health))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("health", "Whether the server does its work.").routes(routes!(health))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Health {
+    /// Always `ok`.
     status: &'static str,
 }
 
@@ -23,7 +29,19 @@ const FRESH: Duration = Duration::from_secs(1);
 /// When it was last tried whether the store accepts writes, and whether it did.
 pub(crate) type LastLook = Mutex<Option<(Instant, bool)>>;
 
-/// 200 while the store accepts writes, which is tried; 503 while it does not, or when stopping.
+/// Says whether the store accepts writes.
+///
+/// It is tried, once a second at most. While it does not, or when the server stops, the answer is 503.
+#[utoipa::path(
+    get,
+    path = "/health",
+    responses((
+        status = 200,
+        description = "It does.",
+        body = Health,
+        example = json!({"status": "ok"}),
+    )),
+)]
 async fn health(State(app): State<App>) -> Result<Json<Health>, ApiError> {
     if app.tasks.is_stopping() {
         return Err(ApiError::Unavailable(None));

@@ -5,6 +5,13 @@ use std::fmt;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use sha2::{Digest as _, Sha256};
 use tradewind_store::Idempotency;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 use crate::{api::error::ApiError, app::App};
 
@@ -32,6 +39,26 @@ impl FromRequestParts<App> for IdempotencyKey {
             )
         })?;
         Ok(Self(Some(key.to_owned())))
+    }
+}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(KEY_BYTES_MAX))
+            // What is not ASCII, or no text, cannot be a key.
+            .pattern(Some("^[ -~]+$"));
+        let parameter = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "A repeat with the same key writes nothing and gets the first answer.",
+            ))
+            .schema(Some(text));
+        vec![parameter.build()]
     }
 }
 

@@ -1,16 +1,20 @@
 //! `messages.*`: answering, and reading what was said.
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use tradewind_model::{Content, ConversationId, DeliveryState, MessageId, Sender, SenderType};
 use tradewind_store::{Appended, MessageCursor, NewMessage, Origin};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::{Agent, Reader},
         error::ApiError,
+        example,
         extract::{Json, object},
         idempotency::IdempotencyKey,
+        openapi::{self, problem::errors},
         page::{PageMetadata, PageRequest, PageView},
         view::MessageView,
     },
@@ -19,22 +23,27 @@ use crate::{
 
 const PAGE_SIZE_DEFAULT: usize = 20;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/messages.send", post(send))
-        .route("/messages.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("messages", "Answering, and reading what was said.")
+        .routes(routes!(send))
+        .routes(routes!(list))
 }
 
-#[derive(Deserialize)]
+errors!(SendErrors: ConversationNotFound, ChannelNotFound, ChannelDisconnected, IdempotencyKeyReused);
+errors!(ListErrors: ConversationNotFound);
+
+#[derive(Deserialize, ToSchema)]
 struct SendRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
     #[serde(deserialize_with = "object")]
     message: MessageRequest,
 }
 
 /// What somebody writes.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct MessageRequest {
+    /// Not only white space, and at most 64 KiB, or what the settings say.
     text: String,
 }
 
@@ -52,14 +61,39 @@ impl MessageRequest {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct ListRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    /// A cursor that this list gave; absent or empty for the first page.
     cursor: Option<String>,
+    /// Messages of a page: 20 if left out or less than 1, and at most 100.
     page_size: Option<i64>,
 }
 
-/// Stores the message and answers; it goes out from the log, after those before it.
+/// Answers in a conversation.
+///
+/// The message is stored when this is answered. It goes out after those before it; once its source has
+/// taken it, it is `delivered`, and webhooks hear of it.
+#[utoipa::path(
+    post,
+    path = "/messages.send",
+    security(("token" = ["agent"])),
+    params(IdempotencyKey),
+    request_body(content = inline(SendRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "message": {"text": "We do, within a week."},
+    })),
+    responses(
+        (
+            status = 200,
+            description = "The message, on its way.",
+            body = MessageView,
+            example = json!(example::answer()),
+        ),
+        SendErrors,
+    ),
+)]
 async fn send(
     Agent(token): Agent,
     State(app): State<App>,
@@ -105,7 +139,30 @@ pub(crate) fn stored(appended: Appended) -> Result<tradewind_model::Message, Api
     }
 }
 
-/// Oldest first.
+/// Lists the messages of a conversation.
+///
+/// The oldest comes first; the next page is of newer ones.
+#[utoipa::path(
+    post,
+    path = "/messages.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(ListRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "page_size": 20,
+    })),
+    responses(
+        (
+            status = 200,
+            description = "A page of messages.",
+            body = PageView<MessageView>,
+            example = json!({
+                "data": [example::question()],
+                "response_metadata": example::single_page(),
+            }),
+        ),
+        ListErrors,
+    ),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,

@@ -1,12 +1,22 @@
 //! `metadata.*`: what the API's users note about a conversation, by key.
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use tradewind_model::ConversationId;
 use tradewind_store::Note;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    api::{auth::Agent, conversations::noted, error::ApiError, extract::Json, view::EmptyObject},
+    api::{
+        auth::Agent,
+        conversations::{NoteErrors, noted},
+        error::ApiError,
+        example,
+        extract::Json,
+        openapi,
+        view::EmptyObject,
+    },
     app::App,
 };
 
@@ -17,26 +27,54 @@ const PREFIX: &str = "public.";
 const KEY_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 4_096;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/metadata.set", post(set))
-        .route("/metadata.remove", post(remove))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace(
+        "metadata",
+        "What the API's users note about a conversation, by key.",
+    )
+    .routes(routes!(set))
+    .routes(routes!(remove))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct SetRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    /// At most 256 bytes. The contact shows it, and filters know it, as `public.` and this.
     key: String,
+    /// At most 4,096 bytes.
     value: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct RemoveRequest {
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
     key: String,
 }
 
+/// Notes a value under a key.
+///
 /// A key that is there takes the new value.
+#[utoipa::path(
+    post,
+    path = "/metadata.set",
+    security(("token" = ["agent"])),
+    request_body(content = inline(SetRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "key": "city",
+        "value": "Oslo",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "It is noted.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        NoteErrors,
+    ),
+)]
 async fn set(
     _: Agent,
     State(app): State<App>,
@@ -53,7 +91,27 @@ async fn set(
     Ok(Answer(EmptyObject))
 }
 
+/// Forgets a key.
+///
 /// A key that is not there is no error.
+#[utoipa::path(
+    post,
+    path = "/metadata.remove",
+    security(("token" = ["agent"])),
+    request_body(content = inline(RemoveRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "key": "city",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "It is forgotten.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        NoteErrors,
+    ),
+)]
 async fn remove(
     _: Agent,
     State(app): State<App>,

@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tradewind_store::{ConversationCursor, MessageCursor};
+use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
 
@@ -10,10 +11,12 @@ use crate::api::error::ApiError;
 const PAGE_SIZE_MAX: usize = 100;
 
 /// The part of a request that asks for a page.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct PageRequest {
+    /// A cursor that this list gave; absent or empty for the first page.
     cursor: Option<String>,
+    /// Items of a page: 20 if left out or less than 1, and at most 100.
     page_size: Option<i64>,
 }
 
@@ -115,8 +118,10 @@ impl Cursor for AuditCursor {
 }
 
 /// What stands beside the items of a list that only goes on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NextCursor {
+    /// Of the next page; `null` if this is the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -129,12 +134,18 @@ impl NextCursor {
 }
 
 /// What stands beside the items. Absent cursors are `null`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PageMetadata {
+    /// Of the page before; `null` if this is the first one.
+    #[schema(required)]
     previous_cursor: Option<String>,
+    /// Of the next page; `null` if this is the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
+    /// Items that the request asks for; with lists that can be filtered.
     #[serde(skip_serializing_if = "Option::is_none")]
     filtered_total: Option<u64>,
+    /// Items there are.
     total: u64,
 }
 
@@ -156,7 +167,8 @@ impl PageMetadata {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PageView<T> {
     pub(crate) data: Vec<T>,
     pub(crate) response_metadata: PageMetadata,

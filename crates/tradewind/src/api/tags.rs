@@ -1,14 +1,18 @@
 //! `tags.*`: marks that people put on conversations.
 
-use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Tag, TagColor, TagId};
+use utoipa::{ToSchema, openapi::ObjectBuilder};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::{Agent, Reader},
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
+        openapi::{self, one_of, problem::errors},
         view::{EmptyObject, EmptyRequest},
     },
     app::App,
@@ -19,49 +23,80 @@ const TAGS_MAX: u64 = 1_000;
 /// Longest name of a tag, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/tags.create", post(create))
-        .route("/tags.update", post(update))
-        .route("/tags.delete", post(delete))
-        .route("/tags.list", post(list))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("tags", "Marks that people put on conversations.")
+        .routes(routes!(create))
+        .routes(routes!(update))
+        .routes(routes!(delete))
+        .routes(routes!(list))
 }
 
-#[derive(Deserialize)]
+errors!(CreateErrors: TooManyTags { max: TAGS_MAX });
+errors!(TagErrors: TagNotFound);
+
+#[derive(Deserialize, ToSchema)]
 struct CreateRequest {
+    /// At most 200 bytes.
     name: String,
+    #[schema(schema_with = colors)]
     color: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct UpdateRequest {
+    #[schema(value_type = Uuid)]
     id: TagId,
     name: Option<String>,
+    #[schema(schema_with = colors, required = false)]
     color: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct DeleteRequest {
+    #[schema(value_type = Uuid)]
     id: TagId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Created {
+    #[schema(value_type = Uuid)]
     id: TagId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TagList {
     data: Vec<TagView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TagView {
+    #[schema(value_type = Uuid)]
     id: TagId,
     name: String,
+    /// As clients of Airy Core know colours.
+    #[schema(schema_with = listed_colors)]
     color: &'static str,
 }
 
+/// Makes a tag.
+#[utoipa::path(
+    post,
+    path = "/tags.create",
+    security(("token" = ["agent"])),
+    request_body(content = inline(CreateRequest), example = json!({
+        "name": "urgent",
+        "color": "tag-red",
+    })),
+    responses(
+        (
+            status = 201,
+            description = "It is made.",
+            body = Created,
+            example = json!({"id": example::TAG}),
+        ),
+        CreateErrors,
+    ),
+)]
 async fn create(
     _: Agent,
     State(app): State<App>,
@@ -79,7 +114,27 @@ async fn create(
     Ok((StatusCode::CREATED, Answer(Created { id })))
 }
 
+/// Renames or recolours a tag.
+///
 /// What is left out stays.
+#[utoipa::path(
+    post,
+    path = "/tags.update",
+    security(("token" = ["agent"])),
+    request_body(content = inline(UpdateRequest), example = json!({
+        "id": example::TAG,
+        "name": "very urgent",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "It is changed.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        TagErrors,
+    ),
+)]
 async fn update(
     _: Agent,
     State(app): State<App>,
@@ -93,7 +148,24 @@ async fn update(
     Ok(Answer(EmptyObject))
 }
 
-/// Conversations keep the tag's id.
+/// Deletes a tag.
+///
+/// Conversations keep its id.
+#[utoipa::path(
+    post,
+    path = "/tags.delete",
+    security(("token" = ["agent"])),
+    request_body(content = inline(DeleteRequest), example = json!({"id": example::TAG})),
+    responses(
+        (
+            status = 200,
+            description = "It is gone.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        TagErrors,
+    ),
+)]
 async fn delete(
     _: Agent,
     State(app): State<App>,
@@ -105,6 +177,25 @@ async fn delete(
     Ok(Answer(EmptyObject))
 }
 
+/// Lists the tags.
+#[utoipa::path(
+    post,
+    path = "/tags.list",
+    security(("token" = ["read"])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "The tags, the oldest first.",
+            body = TagList,
+            example = json!({"data": [{
+                "id": example::TAG,
+                "name": "urgent",
+                "color": "RED",
+            }]}),
+        ),
+    ),
+)]
 async fn list(
     _: Reader,
     State(app): State<App>,
@@ -120,6 +211,14 @@ async fn list(
     Ok(Answer(TagList {
         data: tags.map(view).collect(),
     }))
+}
+
+fn colors() -> ObjectBuilder {
+    one_of(TagColor::ALL.map(TagColor::name))
+}
+
+fn listed_colors() -> ObjectBuilder {
+    one_of(TagColor::ALL.map(TagColor::listed_name))
 }
 
 fn name(text: &str) -> Result<String, ApiError> {

@@ -1,16 +1,20 @@
 //! `tokens.*`: who may call the API.
 
-use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Timestamp, Token, TokenId, WireTime};
 use tradewind_store::Admitted;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::Admin,
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
-        view::{EmptyObject, EmptyRequest, scope},
+        openapi::{self, problem::errors},
+        view::{EmptyObject, EmptyRequest, scope, scopes},
     },
     app::App,
     token::{self, TOKENS_MAX},
@@ -19,38 +23,50 @@ use crate::{
 /// Longest name of a token, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/tokens.create", post(create))
-        .route("/tokens.list", post(list))
-        .route("/tokens.revoke", post(revoke))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace("tokens", "Who may call the API.")
+        .routes(routes!(create))
+        .routes(routes!(list))
+        .routes(routes!(revoke))
 }
 
-#[derive(Deserialize)]
+errors!(CreateErrors: TooManyTokens { max: TOKENS_MAX });
+errors!(RevokeErrors: TokenNotFound);
+
+#[derive(Deserialize, ToSchema)]
 struct CreateRequest {
+    /// What people call it; at most 200 bytes.
     name: String,
+    #[schema(schema_with = scopes)]
     scope: String,
+    /// When it ends; it does not if this is left out.
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct RevokeRequest {
+    #[schema(value_type = Uuid)]
     id: TokenId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TokenView {
+    #[schema(value_type = Uuid)]
     id: TokenId,
     name: String,
+    #[schema(schema_with = scopes)]
     scope: &'static str,
+    #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     expires_at: Option<WireTime>,
     /// Shown once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TokenList {
     data: Vec<TokenView>,
 }
@@ -68,7 +84,34 @@ impl TokenView {
     }
 }
 
-/// The only time that the token is shown: of what is kept, nobody can tell it.
+/// Makes a token.
+///
+/// This is the only time that it is shown: of what is kept, nobody can tell it.
+#[utoipa::path(
+    post,
+    path = "/tokens.create",
+    security(("token" = ["admin"])),
+    request_body(content = inline(CreateRequest), example = json!({
+        "name": "weather bot",
+        "scope": "agent",
+    })),
+    responses(
+        (
+            status = 201,
+            description = "The token.",
+            body = TokenView,
+            example = json!({
+                "id": example::TOKEN_ID,
+                "name": "weather bot",
+                "scope": "agent",
+                "created_at": example::ASKED_AT,
+                "expires_at": null,
+                "token": example::API_TOKEN,
+            }),
+        ),
+        CreateErrors,
+    ),
+)]
 async fn create(
     Admin(by): Admin,
     State(app): State<App>,
@@ -105,7 +148,23 @@ async fn create(
     }
 }
 
+/// Lists the tokens.
+///
 /// Not those of logins, and not the one that the settings name.
+#[utoipa::path(
+    post,
+    path = "/tokens.list",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "The tokens, the oldest first.",
+            body = TokenList,
+            example = json!({"data": [example::token()]}),
+        ),
+    ),
+)]
 async fn list(
     _: Admin,
     State(app): State<App>,
@@ -118,7 +177,24 @@ async fn list(
     }))
 }
 
-/// From the answer on, the token is not accepted any more.
+/// Revokes a token.
+///
+/// From the answer on, it is refused. That of a login can be revoked too.
+#[utoipa::path(
+    post,
+    path = "/tokens.revoke",
+    security(("token" = ["admin"])),
+    request_body(content = inline(RevokeRequest), example = json!({"id": example::TOKEN_ID})),
+    responses(
+        (
+            status = 200,
+            description = "It is revoked.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        RevokeErrors,
+    ),
+)]
 async fn revoke(
     Admin(by): Admin,
     State(app): State<App>,

@@ -1,117 +1,140 @@
 //! `users.*`: the people who work with conversations, how they come in and log in.
 
-use axum::{Json as Answer, Router, extract::State, http::StatusCode, routing::post};
+mod field;
+mod invitation;
+
+use axum::{Json as Answer, extract::State};
 use jiff::SignedDuration;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tradewind_model::{Invitation, InvitationId, Scope, Token, TokenId, User, UserId, WireTime};
-use tradewind_store::{Accepted, Admitted, Credentials, NewUser, Removed, UserKey};
-use uuid::Builder;
+use tradewind_model::{Scope, Token, TokenId, User, UserId, WireTime};
+use tradewind_store::{Credentials, Removed, UserKey};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
         auth::{Admin, Agent, LoggedIn, Peer},
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
-        view::{EmptyObject, EmptyRequest, scope},
+        openapi::{self, problem::errors},
+        view::{EmptyObject, EmptyRequest, scopes},
     },
     app::App,
     token,
 };
+use field::{EMAIL_BYTES_MAX, check_password, email, names};
 
 /// Users and open invitations.
 const USERS_MAX: u64 = 10_000;
 /// Logins of one user at once; one more ends the oldest.
 const LOGINS_MAX: u64 = 20;
-/// How long an invitation is good.
-const INVITATION_DAYS: i64 = 7;
-/// Shortest password in characters, and longest in bytes.
-const PASSWORD_MIN: usize = 8;
-const PASSWORD_BYTES_MAX: usize = 1_024;
-/// Longest e-mail address and name, in bytes.
-const EMAIL_BYTES_MAX: usize = 254;
-const NAME_BYTES_MAX: usize = 200;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/users.signup", post(signup))
-        .route("/users.login", post(login))
-        .route("/users.invite", post(invite))
-        .route("/users.accept-invitation", post(accept_invitation))
-        .route("/users.list", post(list))
-        .route("/users.change-password", post(change_password))
-        .route("/users.remove", post(remove))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace(
+        "users",
+        "The people who work with conversations, how they come in and log in.",
+    )
+    .routes(routes!(signup))
+    .routes(routes!(login))
+    .routes(routes!(invitation::invite))
+    .routes(routes!(invitation::accept_invitation))
+    .routes(routes!(list))
+    .routes(routes!(change_password))
+    .routes(routes!(remove))
 }
 
-#[derive(Deserialize)]
+errors!(SignupErrors: SignupClosed, TooManyRequests { retry_after: 30 });
+errors!(LoginErrors: LoginFailed, TooManyRequests { retry_after: 30 });
+errors!(ChangePasswordErrors: NotLoggedIn, WrongPassword, TooManyRequests { retry_after: 30 });
+errors!(RemoveErrors: UserNotFound, LastAdmin);
+
+#[derive(Deserialize, ToSchema)]
 struct SignupRequest {
+    /// At most 254 bytes; upper and lower case are the same.
     email: String,
     first_name: String,
     last_name: String,
+    /// At least 8 characters.
+    #[schema(value_type = String)]
     password: SecretString,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct LoginRequest {
     email: String,
+    #[schema(value_type = String)]
     password: SecretString,
 }
 
-#[derive(Deserialize)]
-struct InviteRequest {
-    email: String,
-    scope: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct AcceptRequest {
-    id: InvitationId,
-    first_name: String,
-    last_name: String,
-    password: SecretString,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct ChangePasswordRequest {
+    /// The present one.
+    #[schema(value_type = String)]
     password: SecretString,
+    /// At least 8 characters.
+    #[schema(value_type = String)]
     new_password: SecretString,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct RemoveRequest {
+    #[schema(value_type = Uuid)]
     id: UserId,
 }
 
 /// Somebody who has just come in, with the token of their login.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LoginView {
+    #[schema(value_type = Uuid)]
     id: UserId,
     first_name: String,
     last_name: String,
+    /// Good for a week, or what the settings say.
     token: String,
 }
 
-#[derive(Serialize)]
-struct Invited {
-    id: InvitationId,
-}
-
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UserList {
     data: Vec<UserView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UserView {
+    #[schema(value_type = Uuid)]
     id: UserId,
     email: String,
     first_name: String,
     last_name: String,
+    #[schema(schema_with = scopes)]
     scope: &'static str,
+    #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
 }
 
-/// Makes the first user, who is an admin. Everybody else is invited.
+/// Makes the first user.
+///
+/// They are an admin. Everybody else is invited.
+#[utoipa::path(
+    post,
+    path = "/users.signup",
+    request_body(content = inline(SignupRequest), example = json!({
+        "email": "ada@example.com",
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "password": "analytical engine",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "They are logged in.",
+            body = LoginView,
+            example = json!(example::login()),
+        ),
+        SignupErrors,
+    ),
+)]
 async fn signup(
     State(app): State<App>,
     peer: Peer,
@@ -143,7 +166,26 @@ async fn signup(
     log_in(&app, user).await
 }
 
-/// Answers alike, and after the same time, whether the user is unknown or the password is wrong.
+/// Logs a user in.
+///
+/// The answer is the same, and takes as long, whether the user is unknown or the password is wrong.
+#[utoipa::path(
+    post,
+    path = "/users.login",
+    request_body(content = inline(LoginRequest), example = json!({
+        "email": "ada@example.com",
+        "password": "analytical engine",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "They are logged in.",
+            body = LoginView,
+            example = json!(example::login()),
+        ),
+        LoginErrors,
+    ),
+)]
 async fn login(
     State(app): State<App>,
     peer: Peer,
@@ -188,62 +230,28 @@ async fn log_in(app: &App, user: User) -> Result<Answer<LoginView>, ApiError> {
     }))
 }
 
-/// Nothing is mailed: the id is for you to hand on, and whoever has it can come in.
-async fn invite(
-    Admin(token): Admin,
-    State(app): State<App>,
-    Json(request): Json<InviteRequest>,
-) -> Result<(StatusCode, Answer<Invited>), ApiError> {
-    let now = app.clock.now();
-    let lasts = SignedDuration::from_hours(INVITATION_DAYS * 24);
-    let invitation = Invitation {
-        // Random in all bits, as it lets somebody in.
-        id: InvitationId::from_uuid(
-            Builder::from_random_bytes(app.random.bits().to_be_bytes()).into_uuid(),
+/// Lists the users.
+#[utoipa::path(
+    post,
+    path = "/users.list",
+    security(("token" = ["agent"])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "The users, the oldest first.",
+            body = UserList,
+            example = json!({"data": [{
+                "id": example::OWNER,
+                "email": "ada@example.com",
+                "first_name": "Ada",
+                "last_name": "Lovelace",
+                "scope": "admin",
+                "created_at": example::ASKED_AT,
+            }]}),
         ),
-        email: email(&request.email)?,
-        scope: request
-            .scope
-            .as_deref()
-            .map_or(Ok(Scope::Agent), |name| scope("scope", name))?,
-        created_at: now,
-        expires_at: now.checked_add(lasts).unwrap_or(now),
-    };
-    let id = invitation.id;
-    match app
-        .store
-        .invite(invitation, USERS_MAX, token.actor())
-        .await?
-    {
-        Admitted::Done => Ok((StatusCode::CREATED, Answer(Invited { id }))),
-        Admitted::Full => Err(ApiError::TooManyUsers { max: USERS_MAX }),
-        Admitted::EmailTaken => Err(ApiError::EmailTaken),
-    }
-}
-
-async fn accept_invitation(
-    State(app): State<App>,
-    peer: Peer,
-    Json(request): Json<AcceptRequest>,
-) -> Result<Answer<LoginView>, ApiError> {
-    let (first_name, last_name) = names(&request.first_name, &request.last_name)?;
-    check_password("password", &request.password)?;
-    app.access
-        .login_limits
-        .attempt(peer.address, &request.id.to_string())?;
-    let user = NewUser {
-        id: UserId::fresh(&*app.clock, &*app.random),
-        first_name,
-        last_name,
-        password_hash: app.access.passwords.hash(request.password).await?,
-    };
-    match app.store.accept_invitation(request.id, user).await? {
-        Accepted::Done(user) => log_in(&app, user).await,
-        Accepted::NotFound => Err(ApiError::InvitationNotFound),
-        Accepted::EmailTaken => Err(ApiError::EmailTaken),
-    }
-}
-
+    ),
+)]
 async fn list(
     _: Agent,
     State(app): State<App>,
@@ -264,7 +272,27 @@ async fn list(
     }))
 }
 
-/// Ends all other logins of the user.
+/// Changes the password of whoever is logged in.
+///
+/// All other logins of the user end.
+#[utoipa::path(
+    post,
+    path = "/users.change-password",
+    security(("login" = [])),
+    request_body(content = inline(ChangePasswordRequest), example = json!({
+        "password": "analytical engine",
+        "new_password": "difference engine",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "It is changed.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        ChangePasswordErrors,
+    ),
+)]
 async fn change_password(
     LoggedIn { user, hash }: LoggedIn,
     State(app): State<App>,
@@ -293,7 +321,24 @@ async fn change_password(
     Ok(Answer(EmptyObject))
 }
 
-/// Ends the user's logins too.
+/// Removes a user.
+///
+/// Their logins end.
+#[utoipa::path(
+    post,
+    path = "/users.remove",
+    security(("token" = ["admin"])),
+    request_body(content = inline(RemoveRequest), example = json!({"id": example::COLLEAGUE})),
+    responses(
+        (
+            status = 200,
+            description = "They are gone.",
+            body = EmptyObject,
+            example = json!({}),
+        ),
+        RemoveErrors,
+    ),
+)]
 async fn remove(
     Admin(token): Admin,
     State(app): State<App>,
@@ -304,43 +349,4 @@ async fn remove(
         Removed::NotFound => Err(ApiError::UserNotFound),
         Removed::LastAdmin => Err(ApiError::LastAdmin),
     }
-}
-
-/// An e-mail address, in lower case. Whether mail arrives there is not for us to say.
-fn email(text: &str) -> Result<String, ApiError> {
-    let email = text.trim().to_lowercase();
-    let is_email = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-    });
-    let is_plain = !email.contains(|c: char| c.is_whitespace() || c.is_control());
-    if !is_email || !is_plain || email.len() > EMAIL_BYTES_MAX {
-        return Err(ApiError::invalid("email", "must be an e-mail address"));
-    }
-    Ok(email)
-}
-
-fn names(first: &str, last: &str) -> Result<(String, String), ApiError> {
-    for (field, name) in [("first_name", first), ("last_name", last)] {
-        if name.trim().is_empty() {
-            return Err(ApiError::invalid(field, "must not be empty"));
-        }
-        if name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-            let why = format!("must be at most {NAME_BYTES_MAX} bytes, without control characters");
-            return Err(ApiError::invalid(field, why));
-        }
-    }
-    Ok((first.trim().to_owned(), last.trim().to_owned()))
-}
-
-fn check_password(field: &str, password: &SecretString) -> Result<(), ApiError> {
-    let password = password.expose_secret();
-    if password.chars().count() < PASSWORD_MIN {
-        let why = format!("must have at least {PASSWORD_MIN} characters");
-        return Err(ApiError::invalid(field, why));
-    }
-    if password.len() > PASSWORD_BYTES_MAX {
-        let why = format!("must be at most {PASSWORD_BYTES_MAX} bytes long");
-        return Err(ApiError::invalid(field, why));
-    }
-    Ok(())
 }

@@ -5,28 +5,53 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use tradewind_model::{
     Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, Scope,
-    TagId, WireTime,
+    SenderType, TagId, WireTime,
+};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema},
 };
 
-use crate::api::error::ApiError;
+use uuid::Uuid;
+
+use crate::api::{error::ApiError, openapi::one_of};
 
 /// A message as every endpoint and socket shows it. `state` and `delivery_state` are the same: clients
 /// of Airy Core read the one or the other.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessageView {
+    #[schema(value_type = Uuid)]
     id: MessageId,
     content: ContentView,
+    /// `pending` until its source has taken it, `failed` if the source never will.
+    #[schema(schema_with = states)]
     state: &'static str,
+    /// The same as `state`.
+    #[schema(schema_with = states)]
     delivery_state: &'static str,
+    /// The contact, somebody on our side who wrote at the source itself, or a caller of `messages.send`.
+    #[schema(schema_with = sender_types)]
     sender_type: &'static str,
+    #[schema(value_type = String, format = DateTime)]
     sent_at: WireTime,
 }
 
-#[derive(Debug, Serialize)]
+/// What was said.
+#[derive(Debug, Serialize, ToSchema)]
 struct ContentView {
     text: String,
+    /// Always `text`.
     #[serde(rename = "type")]
     kind: &'static str,
+}
+
+fn states() -> ObjectBuilder {
+    use DeliveryState::{Delivered, Failed, Pending};
+    one_of([Pending, Delivered, Failed].map(DeliveryState::name))
+}
+
+fn sender_types() -> ObjectBuilder {
+    one_of(SenderType::ALL.map(SenderType::name))
 }
 
 impl MessageView {
@@ -50,27 +75,40 @@ impl MessageView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// What one contact and we say to each other on one channel.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConversationView {
+    #[schema(value_type = Uuid)]
     id: ConversationId,
+    #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     channel: ConversationChannel,
+    /// Ids of tags.
+    #[schema(value_type = Vec<Uuid>)]
     tags: Vec<TagId>,
     contact: ContactView,
     last_message: MessageView,
+    /// Messages of the contact.
     unread_message_count: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// The channel of a conversation.
+#[derive(Debug, Serialize, ToSchema)]
 struct ConversationChannel {
+    #[schema(value_type = Uuid)]
     id: ChannelId,
+    #[schema(required)]
     name: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The other person. One without a name is called after the source and the end of the conversation's id.
+#[derive(Debug, Serialize, ToSchema)]
 struct ContactView {
+    #[schema(required)]
     avatar_url: Option<String>,
+    #[schema(required)]
     first_name: Option<String>,
+    #[schema(required)]
     last_name: Option<String>,
     /// What the API's users noted, by keys that begin with `public.`.
     info: BTreeMap<String, String>,
@@ -135,6 +173,11 @@ fn placeholder_name(channel: &Channel, id: ConversationId) -> (Option<String>, O
     (Some(first_name), Some(last_name))
 }
 
+/// What a scope is called.
+pub(crate) fn scopes() -> ObjectBuilder {
+    one_of(Scope::ALL.map(Scope::name))
+}
+
 /// The scope that a request names in `field`.
 pub(crate) fn scope(field: &str, name: &str) -> Result<Scope, ApiError> {
     let known = Scope::ALL.into_iter().find(|scope| scope.name() == name);
@@ -144,9 +187,19 @@ pub(crate) fn scope(field: &str, name: &str) -> Result<Scope, ApiError> {
     })
 }
 
+impl PartialSchema for EmptyObject {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().into()
+    }
+}
+
+impl ToSchema for EmptyObject {}
+
 /// A channel. Keys without a value are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChannelView {
+    /// It follows from `source` and `source_channel_id`.
+    #[schema(value_type = Uuid)]
     id: ChannelId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -169,5 +222,31 @@ impl ChannelView {
 }
 
 /// The body of a request that asks for nothing in particular. Unknown keys are ignored.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
 pub(crate) struct EmptyRequest {}
+
+/// The event of a message, as `tradewind_delivery::event::EventBody` writes it.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "it only describes")]
+pub(crate) struct FlatEvent {
+    conversation_id: Uuid,
+    /// Of the message: the same event has it every time it is sent.
+    id: Uuid,
+    sender: FlatEventSender,
+    /// Where it comes from, such as `CHAT_PLUGIN`.
+    source: String,
+    #[schema(format = DateTime)]
+    sent_at: String,
+    text: String,
+}
+
+/// Who wrote it.
+#[derive(ToSchema)]
+#[schema(as = EventSender)]
+#[expect(dead_code, reason = "it only describes")]
+struct FlatEventSender {
+    id: String,
+    #[schema(schema_with = sender_types)]
+    r#type: String,
+}

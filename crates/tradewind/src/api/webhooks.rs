@@ -7,56 +7,73 @@ mod stats;
 mod subscription;
 mod waiting;
 
-use axum::{Json as Answer, Router, extract::State, routing::post};
+use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize};
 use tradewind_delivery::dispatcher::WEBHOOKS_MAX;
 use tradewind_model::{ConversationId, Webhook, WebhookId};
 use tradewind_store::{ConsumerId, Standing, StoreError};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::{Builder, Uuid};
 
 use crate::{
     api::{
         auth::Admin,
         error::ApiError,
+        example,
         extract::{Json, JsonOrNothing},
+        openapi::{self, problem::errors},
         view::EmptyRequest,
     },
     app::App,
 };
-use subscription::{SubscribeRequest, View};
+use subscription::{SubscribeRequest, View, WebhookView};
 
 /// How long the old secret signs too after a rotation, if the call does not say; and at most.
 const OVERLAP_SECONDS: i64 = 24 * 60 * 60;
 const OVERLAP_SECONDS_MAX: i64 = 30 * OVERLAP_SECONDS;
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/webhooks.subscribe", post(subscribe))
-        .route("/webhooks.unsubscribe", post(unsubscribe))
-        .route("/webhooks.info", post(info))
-        .route("/webhooks.list", post(list))
-        .route("/webhooks.rotate-secret", post(rotate_secret))
-        .route("/webhooks.attempts", post(attempts::attempts))
-        .route("/webhooks.failed", post(failed::failed))
-        .route("/webhooks.replay", post(replay::replay))
-        .route("/webhooks.test", post(attempts::test))
-        .route("/webhooks.stats", post(stats::stats))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    openapi::namespace(
+        "webhooks",
+        "Where events are sent, and what became of them.",
+    )
+    .routes(routes!(subscribe))
+    .routes(routes!(unsubscribe))
+    .routes(routes!(info))
+    .routes(routes!(list))
+    .routes(routes!(rotate_secret))
+    .routes(routes!(attempts::attempts))
+    .routes(routes!(failed::failed))
+    .routes(routes!(replay::replay))
+    .routes(routes!(attempts::test))
+    .routes(routes!(stats::stats))
 }
 
-/// Names a webhook; absent is the default one.
-#[derive(Debug, Deserialize)]
+errors!(SubscribeErrors: TooManyWebhooks { max: WEBHOOKS_MAX });
+errors!(FindErrors: WebhookNotFound);
+
+/// Names a webhook.
+#[derive(Debug, Deserialize, ToSchema)]
 struct WebhookRequest {
+    /// The id that it was subscribed with; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct RotateRequest {
+    /// The id that it was subscribed with; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
+    /// How long the old secret signs too: a day if left out.
+    #[schema(minimum = 0, maximum = 2_592_000)]
     overlap_seconds: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct WebhookList {
+    #[schema(value_type = Vec<WebhookView>)]
     data: Vec<View>,
 }
 
@@ -78,6 +95,29 @@ async fn standing(
     Ok(found.ok_or(StoreError::NotFound)?)
 }
 
+/// Subscribes a webhook, or changes one.
+///
+/// It is sent an event for each message from then on, in either direction. A call says all of it: what
+/// is left out is none, or the default. `api_secret` signs the events; it stays the same when the webhook
+/// is subscribed again.
+#[utoipa::path(
+    post,
+    path = "/webhooks.subscribe",
+    security(("token" = ["admin"])),
+    request_body(content = inline(SubscribeRequest), example = json!({
+        "url": "https://example.com/hook",
+        "headers": {"X-Custom-Header": "custom-code-for-header"},
+    })),
+    responses(
+        (
+            status = 200,
+            description = "The webhook, with its secret.",
+            body = WebhookView,
+            example = json!(example::webhook("Subscribed")),
+        ),
+        SubscribeErrors,
+    ),
+)]
 async fn subscribe(
     Admin(token): Admin,
     State(app): State<App>,
@@ -97,7 +137,24 @@ fn fresh_secret(app: &App) -> Uuid {
     Builder::from_random_bytes(app.random.bits().to_be_bytes()).into_uuid()
 }
 
-/// Once this is answered, no further attempt is started.
+/// Unsubscribes a webhook.
+///
+/// Once this is answered, no further attempt is started, for what waits neither.
+#[utoipa::path(
+    post,
+    path = "/webhooks.unsubscribe",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<WebhookRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "The webhook, with its secret, which it keeps.",
+            body = WebhookView,
+            example = json!(example::webhook("Unsubscribed")),
+        ),
+        FindErrors,
+    ),
+)]
 async fn unsubscribe(
     Admin(token): Admin,
     State(app): State<App>,
@@ -110,6 +167,26 @@ async fn unsubscribe(
     Ok(Answer(subscription::with_secret(&app, &webhook)))
 }
 
+/// Shows a webhook, without its secret.
+#[utoipa::path(
+    post,
+    path = "/webhooks.info",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<WebhookRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "The webhook.",
+            body = WebhookView,
+            example = json!({
+                "status": "Subscribed",
+                "url": "https://example.com/hook",
+                "headers": {"X-Custom-Header": "custom-code-for-header"},
+            }),
+        ),
+        FindErrors,
+    ),
+)]
 async fn info(
     _: Admin,
     State(app): State<App>,
@@ -119,6 +196,24 @@ async fn info(
     Ok(Answer(subscription::without_secret(&app, &webhook)))
 }
 
+/// Lists the webhooks, the unsubscribed ones too.
+#[utoipa::path(
+    post,
+    path = "/webhooks.list",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<EmptyRequest>), example = json!({})),
+    responses((
+        status = 200,
+        description = "The webhooks, each with its id and without its secret.",
+        body = WebhookList,
+        example = json!({"data": [{
+            "id": Webhook::DEFAULT_ID,
+            "status": "Subscribed",
+            "url": "https://example.com/hook",
+            "headers": {"X-Custom-Header": "custom-code-for-header"},
+        }]}),
+    )),
+)]
 async fn list(
     _: Admin,
     State(app): State<App>,
@@ -131,7 +226,32 @@ async fn list(
     }))
 }
 
-/// A new secret; the old one signs beside it for a while, so that receivers can change over.
+/// Gives a webhook a new secret.
+///
+/// The old one signs beside it for a while, so that receivers can change over.
+#[utoipa::path(
+    post,
+    path = "/webhooks.rotate-secret",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<RotateRequest>), example = json!({
+        "overlap_seconds": 3600,
+    })),
+    responses(
+        (
+            status = 200,
+            description = "The webhook, with its new secret.",
+            body = WebhookView,
+            example = json!({
+                "url": "https://example.com/hook",
+                "headers": {"X-Custom-Header": "custom-code-for-header"},
+                "status": "Subscribed",
+                "api_secret": "5ab6dd7f-1a6b-4f7e-9c0b-3b1c3b0a2d51",
+                "old_secret_until": "2026-11-23T22:33:25.192Z",
+            }),
+        ),
+        FindErrors,
+    ),
+)]
 async fn rotate_secret(
     Admin(token): Admin,
     State(app): State<App>,

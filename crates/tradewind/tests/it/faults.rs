@@ -536,6 +536,9 @@ async fn a_page_that_is_damaged_while_the_server_runs_is_met_by_a_write_too() {
 #[tokio::test]
 async fn a_damaged_log_is_read_up_to_its_last_good_record() {
     let mut bench = Bench::start().await;
+    let length = |bench: &Bench| bench.file("tradewind.db-wal").metadata().unwrap().len();
+    assert!(bench.write("the first").await);
+    let begin = length(&bench);
     for number in 0..20 {
         assert!(bench.write(&number.to_string()).await);
     }
@@ -545,7 +548,7 @@ async fn a_damaged_log_is_read_up_to_its_last_good_record() {
         .write(true)
         .open(bench.file("tradewind.db-wal"))
         .unwrap();
-    let middle = log.metadata().unwrap().len() / 2;
+    let middle = begin.midpoint(length(&bench));
     let mut byte = [0];
     log.read_exact_at(&mut byte, middle).unwrap();
     log.write_all_at(&[!byte[0]], middle).unwrap();

@@ -23,6 +23,7 @@ mod kill;
 mod live;
 mod many;
 mod moves;
+mod openapi;
 mod operator;
 mod pull;
 mod readme;

@@ -10,14 +10,17 @@ use tradewind_delivery::{
 };
 use tradewind_model::{ConversationId, MessageId, WebhookId, WireTime};
 use tradewind_store::{AttemptCursor, AttemptQuery, AttemptRecord};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{WebhookRequest, find, waiting};
+use super::{FindErrors, WebhookRequest, find, waiting};
 use crate::{
     api::{
         auth::Admin,
         error::ApiError,
+        example,
         extract::JsonOrNothing,
+        openapi::problem::errors,
         page::{Cursor, NextCursor, PageRequest},
     },
     app::App,
@@ -25,33 +28,50 @@ use crate::{
 
 const PAGE_SIZE_DEFAULT: usize = 20;
 
-#[derive(Debug, Deserialize)]
+errors!(AttemptsErrors: WebhookNotFound, MessageNotFound);
+
+/// All that is given has to hold.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AttemptsRequest {
+    /// The id that the webhook was subscribed with; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
+    /// Only of this conversation.
+    #[schema(value_type = Option<Uuid>)]
     conversation_id: Option<ConversationId>,
+    /// Only of this message's events.
+    #[schema(value_type = Option<Uuid>)]
     message_id: Option<MessageId>,
     /// Only those that failed, or only those that did not.
     failed: Option<bool>,
+    /// A cursor that this list gave; absent or empty for the first page.
     cursor: Option<String>,
+    /// Attempts of a page: 20 if left out or less than 1, and at most 100.
     page_size: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AttemptList {
     data: Vec<AttemptView>,
     response_metadata: NextCursor,
-    /// Why what was asked for is not delivered, if it is not.
+    /// Why what was asked for is not delivered, if it is not, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// One attempt to bring an event.
+#[derive(Debug, Serialize, ToSchema)]
 struct AttemptView {
     /// Of the message; of the channel, when the event is about one.
     message_id: Uuid,
+    /// Of the conversation; of the channel, when the event is about one.
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    /// Its number: 1 for the first.
     attempt: u32,
+    /// Whether it is part of a replay.
     replay: bool,
+    #[schema(value_type = String, format = DateTime)]
     at: WireTime,
     result: ResultView,
     /// What happens next, in words; empty when it was delivered.
@@ -59,26 +79,35 @@ struct AttemptView {
 }
 
 /// How one attempt went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ResultView {
-    /// `delivered`, or the class of the failure.
+    /// `delivered`, or the class of the failure: `dns`, `connect`, `tls`, `timeout`, `status`, `blocked`,
+    /// `response` or `internal`.
     class: String,
+    /// Of the answer, if there was one.
+    #[schema(required)]
     status: Option<u16>,
     /// A failure in words.
     detail: String,
+    /// The kind of the address, such as `public`.
+    #[schema(required)]
     address: Option<String>,
     reused_connection: bool,
     timing_ms: TimingView,
-    /// The beginning of the response's body.
+    /// The first KiB of the body of the answer.
     response: String,
 }
 
-/// Phases that did not happen are null.
-#[derive(Debug, Serialize)]
+/// Milliseconds. Phases that did not happen are null.
+#[derive(Debug, Serialize, ToSchema)]
 struct TimingView {
+    #[schema(required)]
     dns: Option<f64>,
+    #[schema(required)]
     connect: Option<f64>,
+    #[schema(required)]
     tls: Option<f64>,
+    #[schema(required)]
     first_byte: Option<f64>,
     total: f64,
 }
@@ -97,7 +126,35 @@ impl Cursor for AttemptCursor {
     }
 }
 
-/// The newest first.
+/// Lists what was tried, and how it went.
+///
+/// The newest attempt comes first. They are kept for 7 days, or what the settings say.
+#[utoipa::path(
+    post,
+    path = "/webhooks.attempts",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<AttemptsRequest>), example = json!({"failed": true})),
+    responses(
+        (
+            status = 200,
+            description = "A page of attempts.",
+            body = AttemptList,
+            example = json!({
+                "data": [{
+                    "message_id": example::QUESTION,
+                    "conversation_id": example::CONVERSATION,
+                    "attempt": 1,
+                    "replay": false,
+                    "at": example::ASKED_AT,
+                    "result": example::failure(),
+                    "next": "attempt 2 is due at 2026-11-23T21:32:47.512Z",
+                }],
+                "response_metadata": {"next_cursor": null},
+            }),
+        ),
+        AttemptsErrors,
+    ),
+)]
 pub(super) async fn attempts(
     _: Admin,
     State(app): State<App>,
@@ -184,14 +241,30 @@ impl ResultView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TestView {
     delivered: bool,
     result: ResultView,
 }
 
-/// Sends one event about nothing, now, and answers with what came of it. Nothing else is affected, and
-/// a webhook that is paused or unsubscribed can be tested too.
+/// Sends one event about nothing, now, and says what came of it.
+///
+/// Nothing else is affected, and a webhook that is paused or unsubscribed can be tested too.
+#[utoipa::path(
+    post,
+    path = "/webhooks.test",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<WebhookRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "How it went, also if it failed.",
+            body = TestView,
+            example = json!({"delivered": false, "result": example::failure()}),
+        ),
+        FindErrors,
+    ),
+)]
 pub(super) async fn test(
     _: Admin,
     State(app): State<App>,

@@ -8,12 +8,14 @@ use tradewind_model::{
     ConversationId, LogEntry, MessageId, Sequence, Webhook, WebhookId, WireTime,
 };
 use tradewind_store::SetAsideEntry;
+use utoipa::ToSchema;
 
-use super::find;
+use super::{FindErrors, find};
 use crate::{
     api::{
         auth::Admin,
         error::ApiError,
+        example,
         extract::JsonOrNothing,
         page::{Cursor, PageMetadata, PageRequest, PageView},
     },
@@ -22,26 +24,38 @@ use crate::{
 
 const PAGE_SIZE_DEFAULT: usize = 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct FailedRequest {
+    /// The id that the webhook was subscribed with; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
+    /// A cursor that this list gave; absent or empty for the first page.
     cursor: Option<String>,
+    /// Events of a page: 20 if left out or less than 1, and at most 100.
     page_size: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+/// An event that was given up on for now.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FailedView {
     /// Absent when the event is about a channel.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
     message_id: Option<MessageId>,
+    #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
+    #[schema(value_type = String, format = DateTime)]
     set_aside_at: WireTime,
+    #[schema(value_type = String, format = DateTime)]
     failing_since: WireTime,
     attempts: u32,
     /// How the last attempt failed.
     class: String,
+    /// Of its answer, if there was one.
+    #[schema(required)]
     status: Option<u16>,
-    /// The event as the webhook gets it.
+    /// The event as the webhook gets it; `null` if it does not ask for it any more.
+    #[schema(value_type = Option<Object>, required)]
     event: Value,
 }
 
@@ -55,7 +69,37 @@ impl Cursor for Sequence {
     }
 }
 
-/// The newest event first.
+/// Lists what was set aside.
+///
+/// The newest event comes first. An event stays there until `webhooks.replay` has brought it, or the log
+/// forgets it.
+#[utoipa::path(
+    post,
+    path = "/webhooks.failed",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<FailedRequest>), example = json!({"page_size": 20})),
+    responses(
+        (
+            status = 200,
+            description = "A page of events.",
+            body = PageView<FailedView>,
+            example = json!({
+                "data": [{
+                    "message_id": example::QUESTION,
+                    "conversation_id": example::CONVERSATION,
+                    "set_aside_at": "2026-11-23T21:42:51.030Z",
+                    "failing_since": "2026-11-23T21:32:46.480Z",
+                    "attempts": 5,
+                    "class": "status",
+                    "status": 500,
+                    "event": example::event(),
+                }],
+                "response_metadata": example::single_page(),
+            }),
+        ),
+        FindErrors,
+    ),
+)]
 pub(super) async fn failed(
     _: Admin,
     State(app): State<App>,

@@ -7,47 +7,69 @@ use tradewind_model::{
     ConversationId, MessageId, ReplayId, Timestamp, WebhookId, WebhookStatus, WireTime,
 };
 use tradewind_store::{Replay, ReplayRange};
+use utoipa::ToSchema;
 
 use super::find;
 use crate::{
-    api::{auth::Admin, error::ApiError, extract::Json},
+    api::{auth::Admin, error::ApiError, example, extract::Json, openapi::problem::errors},
     app::App,
 };
 
-/// All that is given has to hold.
-#[derive(Debug, Deserialize)]
+errors!(ReplayErrors: WebhookNotFound, WebhookUnsubscribed, TooManyReplays { max: REPLAYS_MAX });
+
+/// All that is given has to hold, and something has to be given besides `id` and `dry_run`.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ReplayRequest {
+    /// The id that the webhook was subscribed with; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
+    /// Messages whose `sent_at` is this or later.
+    #[schema(format = DateTime)]
     since: Option<String>,
+    /// Messages whose `sent_at` is before this.
+    #[schema(format = DateTime)]
     until: Option<String>,
+    /// Only of this conversation.
+    #[schema(value_type = Option<Uuid>)]
     conversation_id: Option<ConversationId>,
+    /// Only of this message.
+    #[schema(value_type = Option<Uuid>)]
     message_id: Option<MessageId>,
+    /// `true`: only what is set aside.
     failed: Option<bool>,
+    /// `true`: only count.
     dry_run: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReplayAnswer {
     /// Absent for a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
     replay_id: Option<ReplayId>,
-    /// Events that are sent again.
+    /// Entries of the log that are sent again: each is one flat event, or some typed ones.
     count: u64,
     dry_run: bool,
 }
 
 /// A replay that is under way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReplayView {
+    #[schema(value_type = Uuid)]
     id: ReplayId,
+    #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<WireTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<WireTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
     conversation_id: Option<ConversationId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
     message_id: Option<MessageId>,
     failed: bool,
 }
@@ -67,7 +89,32 @@ impl ReplayView {
     }
 }
 
-/// Answers once the replay is on the disk; it goes on by itself, through restarts too.
+/// Sends events once more.
+///
+/// The replay goes on by itself after the answer, through restarts too. Events come in their order within
+/// each conversation, beside the live ones, with the same id and body as the first time.
+#[utoipa::path(
+    post,
+    path = "/webhooks.replay",
+    security(("token" = ["admin"])),
+    request_body(content = inline(ReplayRequest), example = json!({
+        "conversation_id": example::CONVERSATION,
+        "since": "2026-11-23T00:00:00.000Z",
+    })),
+    responses(
+        (
+            status = 200,
+            description = "What is sent.",
+            body = ReplayAnswer,
+            example = json!({
+                "replay_id": "019ab2e6-9c44-7d02-b5f8-0e6a71c9d2b4",
+                "count": 2,
+                "dry_run": false,
+            }),
+        ),
+        ReplayErrors,
+    ),
+)]
 pub(super) async fn replay(
     _: Admin,
     State(app): State<App>,

@@ -9,16 +9,21 @@ use tradewind_delivery::{
     attempt::FailureClass, dispatcher::REPLAYS_MAX, lanes::Status, view::Tally,
 };
 use tradewind_model::{Sequence, Shards, WebhookId, WebhookStatus, WireTime};
+use utoipa::{ToSchema, openapi::ObjectBuilder};
 
-use super::{WebhookRequest, find, replay::ReplayView, standing};
+use super::{
+    FindErrors, WebhookRequest, find, replay::ReplayView, standing, subscription::statuses,
+};
 use crate::{
-    api::{auth::Admin, error::ApiError, extract::JsonOrNothing},
+    api::{auth::Admin, error::ApiError, example, extract::JsonOrNothing, openapi::one_of},
     app::App,
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatsView {
+    #[schema(value_type = Uuid)]
     id: WebhookId,
+    #[schema(schema_with = statuses)]
     status: &'static str,
     paused: bool,
     /// Of the 64 shards of conversations, those that the node serves which answers. What is said of the
@@ -35,20 +40,28 @@ pub(super) struct StatsView {
     attempts_not_recorded: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// How the endpoint does.
+#[derive(Debug, Serialize, ToSchema)]
 struct EndpointView {
-    /// `well`, `backed_off`, or `idle` while nothing is sent to it.
+    /// `idle` while nothing is sent to it.
+    #[schema(schema_with = states)]
     state: &'static str,
+    /// Since when everything fails.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     backed_off_since: Option<WireTime>,
+    /// When it is tried next with one event.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     next_probe_at: Option<WireTime>,
-    /// Requests under way, and how many may be.
+    /// Requests under way.
     in_flight: usize,
+    /// How many may be under way.
     concurrency: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// What is not delivered.
+#[derive(Debug, Serialize, ToSchema)]
 struct WaitingView {
     /// Entries of the log that are still to be looked at.
     log_entries: u64,
@@ -60,25 +73,56 @@ struct WaitingView {
     set_aside: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// Counts since the server's start.
+#[derive(Debug, Serialize, ToSchema)]
 struct TallyView {
     delivered: u64,
     /// Attempts that failed, by class.
+    #[schema(value_type = HashMap<String, u64>)]
     failed: Map<String, Value>,
     set_aside: u64,
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     last_success_at: Option<WireTime>,
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     last_failure_at: Option<WireTime>,
     /// Of the newest successful attempts.
     duration_ms: DurationView,
 }
 
-#[derive(Debug, Serialize)]
+/// Percentiles in milliseconds; `null` while there is no attempt.
+#[derive(Debug, Serialize, ToSchema)]
 struct DurationView {
+    #[schema(required)]
     p50: Option<f64>,
+    #[schema(required)]
     p95: Option<f64>,
+    #[schema(required)]
     p99: Option<f64>,
 }
 
+fn states() -> ObjectBuilder {
+    one_of(["well", "backed_off", "idle"])
+}
+
+/// Says how a webhook does.
+///
+/// That is how its endpoint does, what waits, counts and durations since the start, and replays under
+/// way. With many nodes, it is what the one that answers sees of it.
+#[utoipa::path(
+    post,
+    path = "/webhooks.stats",
+    security(("token" = ["admin"])),
+    request_body(content = inline(Option<WebhookRequest>), example = json!({})),
+    responses(
+        (
+            status = 200,
+            description = "How it does.",
+            body = StatsView,
+            example = json!(example::stats()),
+        ),
+        FindErrors,
+    ),
+)]
 pub(super) async fn stats(
     _: Admin,
     State(app): State<App>,

@@ -1,6 +1,6 @@
 //! What a subscription says, as it is asked for and as it is shown.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,22 +9,44 @@ use serde::{
 use serde_json::{Map, Value};
 use tradewind_delivery::{guard::LookupError, webhook};
 use tradewind_model::{EventType, SenderType, Webhook, WebhookId, WebhookStatus, WireTime};
+use utoipa::{
+    ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder},
+};
 use uuid::Uuid;
 
-use crate::{api::error::ApiError, app::App};
+use crate::{
+    api::{
+        error::ApiError,
+        openapi::{one_of, some_of},
+    },
+    app::App,
+};
 
 /// Longest name, in bytes.
 const WEBHOOK_NAME_BYTES_MAX: usize = 255;
 
 /// Every call says all of it: what is left out is none, or the default.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SubscribeRequest {
+    /// Where events are sent: `http` or `https`, without user name or password, and not leading to an
+    /// address inside. At most 2,048 bytes.
     url: String,
+    /// Sent with every event: at most 50, and not those that HTTP or the signature need.
+    #[schema(value_type = Option<HashMap<String, String>>)]
     headers: Option<HeaderList>,
+    /// One of your choice, to have many webhooks; the default webhook if left out.
+    #[schema(value_type = Option<Uuid>)]
     id: Option<WebhookId>,
+    /// What you call it; at most 255 bytes.
     name: Option<String>,
+    /// Typed events instead of the flat one: at least one type.
+    #[schema(schema_with = event_types)]
     events: Option<Vec<String>>,
+    /// Only messages of these; of all if left out.
+    #[schema(schema_with = sender_types)]
     senders: Option<Vec<String>>,
+    /// `true`: nothing is sent, and what happens waits until it is subscribed without it.
     paused: Option<bool>,
 }
 
@@ -134,6 +156,45 @@ async fn check_url(app: &App, url: &str) -> Result<(), ApiError> {
         return Err(refuse(forbidden.to_string()));
     }
     Ok(())
+}
+
+/// A webhook. What there is nothing to say of is left out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes a `View`")]
+pub(super) struct WebhookView {
+    /// Left out where it is the default webhook, but for lists.
+    id: Option<Uuid>,
+    url: String,
+    headers: HashMap<String, String>,
+    #[schema(schema_with = statuses)]
+    status: String,
+    /// The key of the signatures, which only those are told who subscribe.
+    api_secret: Option<Uuid>,
+    name: Option<String>,
+    #[schema(schema_with = event_types)]
+    events: Option<Vec<String>>,
+    #[schema(schema_with = sender_types)]
+    senders: Option<Vec<String>>,
+    /// Left out where it is `false`.
+    paused: Option<bool>,
+    /// Why it is unsubscribed, if not by a call.
+    reason: Option<String>,
+    /// Until when the secret before signs too.
+    #[schema(format = DateTime)]
+    old_secret_until: Option<String>,
+}
+
+pub(super) fn statuses() -> ObjectBuilder {
+    use WebhookStatus::{Subscribed, Unsubscribed};
+    one_of([Subscribed, Unsubscribed].map(WebhookStatus::name))
+}
+
+fn event_types() -> ArrayBuilder {
+    some_of(EventType::ALL.map(EventType::name))
+}
+
+fn sender_types() -> ArrayBuilder {
+    some_of(SenderType::ALL.map(SenderType::name))
 }
 
 /// A webhook as it is shown. Its keys come in the order in which they were put there.

@@ -345,7 +345,7 @@ async fn reading_is_enough_to_pull() {
     let hash = |token: &str| sha2::Sha256::digest(token).to_vec();
     let insert = "INSERT INTO token (hash, id, name, scope, expires_at_ms) VALUES (?1, ?2, 'a reader', 0, ?3)";
     for (token, expires_at_ms) in [("reader", None), ("expired", Some(1))] {
-        let id = uuid::Uuid::from_u128(7);
+        let id = sha2::Sha256::digest(token)[..16].to_vec();
         db.execute(insert, (hash(token), id, expires_at_ms))
             .unwrap();
     }
