@@ -66,7 +66,7 @@ test("the filter finds endpoints by name, field and error code", async (t) => {
     ["overlap_seconds", ["webhooks.rotate-secret"]],
     ["too_many_replays", ["webhooks.replay"]],
     ["LIMIT wait", ["events.list"]],
-    ["nothing like this", []],
+    ["xyzzy", []],
   ]) {
     await page.locator("#filter").fill(words);
     await eventually(`${words} finds ${names}`, async () => {
