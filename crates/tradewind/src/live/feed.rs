@@ -5,7 +5,7 @@
 //! the store, which takes longer and must not keep messages waiting. While nobody listens neither wants
 //! anything, so nothing is read for them.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tradewind_delivery::{
@@ -83,11 +83,17 @@ impl Feed {
         };
         let count = async {
             loop {
-                let changed = unread.next().await;
-                let mut told = HashSet::new();
-                for conversation in changed.iter().map(|entry| entry.lane()) {
-                    if told.insert(conversation) && hub.is_heard(Topic::UnreadCount) {
-                        tell_unread(&hub, &*store, &*clock, conversation).await;
+                // Of several changes of a conversation, the last one.
+                let entries = unread.next().await.into_iter();
+                let changed: HashMap<_, _> = entries
+                    .map(|entry| (entry.lane(), entry.sequence))
+                    .collect();
+                for (conversation, sequence) in changed {
+                    if !hub.is_heard(Topic::UnreadCount) {
+                        break;
+                    }
+                    if let Some(count) = count_unread(&*store, &*clock, conversation).await {
+                        hub.publish_unread(Update::of_unread(count, sequence));
                     }
                 }
             }
@@ -97,25 +103,25 @@ impl Feed {
     }
 }
 
-/// Tells how many messages of a conversation are unread now.
-async fn tell_unread(hub: &Hub, store: &dyn Store, clock: &dyn Clock, id: ConversationId) {
-    // Before looking, so that of two counts the later one is never the older.
-    let at = clock.now();
+/// How many messages of a conversation are unread now. `None`: they were too old to keep.
+async fn count_unread(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    conversation: ConversationId,
+) -> Option<UnreadCount> {
     loop {
-        match store.find_conversation(id).await {
-            Ok(Some(conversation)) => hub.publish_unread(Update::of_unread(UnreadCount {
-                conversation_id: id,
-                unread_message_count: conversation.unread_count,
-                timestamp: WireTime(at),
-            })),
-            // Its messages were too old to keep.
-            Ok(None) => {}
-            Err(error) => {
-                pause(&error).await;
-                continue;
+        // Before looking, so that of two counts the later one is never the older.
+        let at = clock.now();
+        match store.find_conversation(conversation).await {
+            Ok(found) => {
+                return found.map(|found| UnreadCount {
+                    conversation_id: conversation,
+                    unread_message_count: found.unread_count,
+                    timestamp: WireTime(at),
+                });
             }
+            Err(error) => pause(&error).await,
         }
-        return;
     }
 }
 
@@ -168,4 +174,47 @@ async fn pause(error: &StoreError) {
         tracing::error!(error = %chain(error), "live updates wait: the store could not be read");
     }
     tokio::time::sleep(STORE_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tradewind_delivery::tail::{Interest, Tail};
+    use tradewind_model::{Actor, Channel, Sequence, Source, SystemClock};
+    use tradewind_store::{SqliteStore, Store};
+
+    use super::Reader;
+
+    #[tokio::test]
+    async fn what_the_tail_does_not_reach_back_to_is_read_from_the_store() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(directory.path(), Arc::new(SystemClock)).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let source = Source::parse("chat_plugin").unwrap();
+        for number in 0..3 {
+            let name = format!("shop {number}");
+            let channel = Channel {
+                id: Channel::id_of(&source, &name),
+                source: source.clone(),
+                source_channel_id: name,
+                name: None,
+                image_url: None,
+                token: None,
+                connected: true,
+            };
+            let connected = store.connect_channel(channel, Actor::server()).await;
+            connected.unwrap();
+        }
+        let head = *store.head().borrow();
+        let mut reader = Reader {
+            follower: Tail::new(head).follow(Interest::ALL),
+            position: Sequence::START,
+            store,
+        };
+        let entries = reader.next().await;
+        let sequences: Vec<_> = entries.iter().map(|entry| entry.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3].map(Sequence));
+        assert_eq!(reader.position, head);
+    }
 }

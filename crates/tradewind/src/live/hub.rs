@@ -4,9 +4,15 @@
 //! together want, under the lock that guards who listens: so whoever has begun to listen hears all that
 //! is read from then on, and while nobody listens nothing is read.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::mpsc;
@@ -20,6 +26,8 @@ use super::update::{Topic, Topics, Update};
 const WAITING_MAX: usize = 64;
 /// The same for an agent, who hears everything.
 const AGENT_WAITING_MAX: usize = 1_024;
+/// What may wait for one socket, in bytes; one update always may.
+const WAITING_WEIGHT_MAX: usize = 16 << 20;
 
 /// Who listens to what. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,12 +41,18 @@ struct Shared {
     unread: Stand,
 }
 
-type Sender = mpsc::Sender<Arc<Update>>;
+/// Where a listener's updates go in.
+#[derive(Debug)]
+struct Inlet {
+    updates: mpsc::Sender<Arc<Update>>,
+    /// What waits, in bytes.
+    weight: Arc<AtomicUsize>,
+}
 
 #[derive(Debug)]
 struct Listeners {
     next: u64,
-    visitors: HashMap<ConversationId, HashMap<u64, Sender>>,
+    visitors: HashMap<ConversationId, HashMap<u64, Inlet>>,
     agents: HashMap<u64, Agent>,
     /// How many agents listen to each topic.
     counts: [usize; Topic::ALL.len()],
@@ -50,7 +64,7 @@ struct Listeners {
 #[derive(Debug)]
 struct Agent {
     topics: Topics,
-    sender: Sender,
+    inlet: Inlet,
 }
 
 /// What a listener hears. Dropping it stops listening.
@@ -61,12 +75,15 @@ pub(crate) struct Listening {
     conversation: Option<ConversationId>,
     number: u64,
     updates: mpsc::Receiver<Arc<Update>>,
+    weight: Arc<AtomicUsize>,
 }
 
 impl Listening {
     /// The next update; `None` when this listener fell behind. Cancel safety: nothing is lost.
     pub(crate) async fn next(&mut self) -> Option<Arc<Update>> {
-        self.updates.recv().await
+        let update = self.updates.recv().await?;
+        self.weight.fetch_sub(update.weight(), Ordering::Relaxed);
+        Some(update)
     }
 
     /// An agent wants other topics from now on. What waits already is still heard.
@@ -109,11 +126,12 @@ impl Hub {
 
     /// Hears every message of `conversation` that is delivered from now on, in either direction.
     pub(crate) fn listen_to(&self, conversation: ConversationId) -> Listening {
-        let (sender, updates) = mpsc::channel(WAITING_MAX);
+        let (inlet, updates) = Inlet::new(WAITING_MAX);
+        let weight = Arc::clone(&inlet.weight);
         let mut listeners = self.lock();
         let number = listeners.take_number();
         let of = listeners.visitors.entry(conversation).or_default();
-        of.insert(number, sender);
+        of.insert(number, inlet);
         self.tell(&mut listeners);
         drop(listeners);
         Listening {
@@ -121,15 +139,17 @@ impl Hub {
             conversation: Some(conversation),
             number,
             updates,
+            weight,
         }
     }
 
     /// Hears everything of these topics from now on.
     pub(crate) fn listen(&self, topics: Topics) -> Listening {
-        let (sender, updates) = mpsc::channel(AGENT_WAITING_MAX);
+        let (inlet, updates) = Inlet::new(AGENT_WAITING_MAX);
+        let weight = Arc::clone(&inlet.weight);
         let mut listeners = self.lock();
         let number = listeners.take_number();
-        listeners.agents.insert(number, Agent { topics, sender });
+        listeners.agents.insert(number, Agent { topics, inlet });
         listeners.recount(Topics::default(), topics);
         self.tell(&mut listeners);
         drop(listeners);
@@ -138,6 +158,7 @@ impl Hub {
             conversation: None,
             number,
             updates,
+            weight,
         }
     }
 
@@ -177,6 +198,25 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         let listeners = self.0.listeners.lock();
         listeners.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inlet {
+    fn new(count_max: usize) -> (Self, mpsc::Receiver<Arc<Update>>) {
+        let (sender, updates) = mpsc::channel(count_max);
+        let inlet = Self {
+            updates: sender,
+            weight: Arc::default(),
+        };
+        (inlet, updates)
+    }
+
+    /// `false`: the listener has no room, and what it hears would have a gap.
+    fn put(&self, update: &Arc<Update>) -> bool {
+        let weight = update.weight();
+        let before = self.weight.fetch_add(weight, Ordering::Relaxed);
+        let has_room = before == 0 || before + weight <= WAITING_WEIGHT_MAX;
+        has_room && self.updates.try_send(Arc::clone(update)).is_ok()
     }
 }
 
@@ -256,7 +296,7 @@ impl Listeners {
         }
         let update = Arc::new(Update::of_entry(entry, topic));
         if let Some(of) = visitors {
-            of.retain(|_, sender| sender.try_send(Arc::clone(&update)).is_ok());
+            of.retain(|_, inlet| inlet.put(&update));
         }
         if is_heard {
             self.to_agents(&update);
@@ -266,8 +306,7 @@ impl Listeners {
     fn to_agents(&mut self, update: &Arc<Update>) {
         let mut behind = Vec::new();
         for (number, agent) in &self.agents {
-            let hears = agent.topics.contains(update.topic);
-            if hears && agent.sender.try_send(Arc::clone(update)).is_err() {
+            if agent.topics.contains(update.topic) && !agent.inlet.put(update) {
                 behind.push(*number);
             }
         }

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::time::{Instant, sleep_until, timeout};
+use tradewind_model::Sequence;
 
 use super::{
     connection::{Connection, End},
@@ -91,6 +92,8 @@ struct Client {
 struct Subscription {
     id: String,
     topic: Topic,
+    /// It hears what happened after this. All up to here was committed when it began.
+    from: Sequence,
 }
 
 async fn serve(connection: &mut Connection, app: &App, door: Door) -> Result<(), End> {
@@ -204,17 +207,20 @@ impl Client {
         }
         // STOMP 1.0 has subscriptions without an id, known by their destination.
         let id = frame.header("id").unwrap_or(destination);
-        match self.subscriptions.iter().find(|other| other.id == id) {
-            Some(other) if other.topic != topic => {
-                return Err(End::error("there is another subscription with this id"));
+        if let Some(other) = self.subscriptions.iter().find(|other| other.id == id) {
+            if other.topic == topic {
+                return Ok(());
             }
-            Some(_) => {}
-            None => self.subscriptions.push(Subscription {
-                id: id.to_owned(),
-                topic,
-            }),
+            return Err(End::error("there is another subscription with this id"));
         }
-        self.listen(app);
+        let topics = self.topics().chain([topic]).collect();
+        self.role.listen(&app.hub, topics, &mut self.listening);
+        // Only now that it listens: so there is nothing between what was before and what is heard.
+        self.subscriptions.push(Subscription {
+            id: id.to_owned(),
+            topic,
+            from: *app.store.head().borrow(),
+        });
         Ok(())
     }
 
@@ -224,20 +230,19 @@ impl Client {
             .or_else(|| frame.header("destination"))
             .unwrap_or_default();
         self.subscriptions.retain(|other| other.id != id);
-        self.listen(app);
-    }
-
-    fn listen(&mut self, app: &App) {
-        let topics = self.subscriptions.iter().map(|one| one.topic);
-        let topics = topics.collect();
+        let topics = self.topics().collect();
         self.role.listen(&app.hub, topics, &mut self.listening);
     }
 
+    fn topics(&self) -> impl Iterator<Item = Topic> {
+        self.subscriptions.iter().map(|one| one.topic)
+    }
+
     async fn tell(&mut self, connection: &mut Connection, update: &Update) -> Result<(), End> {
-        let cursor = update.sequence().filter(|_| self.role.is_agent());
+        let cursor = update.cursor().filter(|_| self.role.is_agent());
         let cursor = cursor.map(events::cursor_after);
         let destination = self.role.destination(update.topic);
-        let hears = |one: &&Subscription| one.topic == update.topic;
+        let hears = |one: &&Subscription| one.topic == update.topic && one.from < update.sequence;
         for subscription in self.subscriptions.iter().filter(hears) {
             for body in update.bodies() {
                 let number = self.next_message.to_string();

@@ -3,6 +3,9 @@
 //! An update is shared by all sockets that hear it. It becomes text once, by the first socket that sends
 //! it: so a thousand agents cost one rendering, and whoever hands updates out does none.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
@@ -82,6 +85,8 @@ impl FromIterator<Topic> for Topics {
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) topic: Topic,
+    /// The entry that it comes from.
+    pub(crate) sequence: Sequence,
     what: What,
     bodies: OnceLock<Vec<String>>,
 }
@@ -109,26 +114,37 @@ struct MessageUpdate {
 
 impl Update {
     pub(crate) fn of_entry(entry: &Arc<LogEntry>, topic: Topic) -> Self {
-        Self::new(topic, What::Entry(Arc::clone(entry)))
+        Self::new(topic, entry.sequence, What::Entry(Arc::clone(entry)))
     }
 
-    pub(crate) fn of_unread(count: UnreadCount) -> Self {
-        Self::new(Topic::UnreadCount, What::Unread(count))
+    /// `sequence` is that of an entry which changed the count.
+    pub(crate) fn of_unread(count: UnreadCount, sequence: Sequence) -> Self {
+        Self::new(Topic::UnreadCount, sequence, What::Unread(count))
     }
 
-    fn new(topic: Topic, what: What) -> Self {
+    fn new(topic: Topic, sequence: Sequence, what: What) -> Self {
         Self {
             topic,
+            sequence,
             what,
             bodies: OnceLock::new(),
         }
     }
 
-    /// Its place in the log. A count has none: it may be told before the entry that changed it.
-    pub(crate) fn sequence(&self) -> Option<Sequence> {
+    /// Up to where a socket has heard everything that its topics say once it has heard this. A count says
+    /// nothing of that: it may be told before what came before it.
+    pub(crate) fn cursor(&self) -> Option<Sequence> {
         match &self.what {
-            What::Entry(entry) => Some(entry.sequence),
+            What::Entry(_) => Some(self.sequence),
             What::Unread(_) => None,
+        }
+    }
+
+    /// What it weighs while it waits, roughly, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.what {
+            What::Entry(entry) => entry.weight(),
+            What::Unread(_) => size_of::<Self>(),
         }
     }
 
