@@ -43,6 +43,7 @@ impl Interest {
     }
 
     /// What either wants.
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

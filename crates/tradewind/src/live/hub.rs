@@ -180,7 +180,7 @@ impl Hub {
 
     pub(super) fn publish_unread(&self, update: Update) {
         let mut listeners = self.lock();
-        listeners.to_agents(&Arc::new(update));
+        listeners.tell_agents(&Arc::new(update));
         self.tell(&mut listeners);
     }
 
@@ -299,11 +299,11 @@ impl Listeners {
             of.retain(|_, inlet| inlet.put(&update));
         }
         if is_heard {
-            self.to_agents(&update);
+            self.tell_agents(&update);
         }
     }
 
-    fn to_agents(&mut self, update: &Arc<Update>) {
+    fn tell_agents(&mut self, update: &Arc<Update>) {
         let mut behind = Vec::new();
         for (number, agent) in &self.agents {
             if agent.topics.contains(update.topic) && !agent.inlet.put(update) {
