@@ -14,8 +14,9 @@ def known_to(path):
     if path in ("/channels.disconnect", "/webhooks.unsubscribe"):
         # The others stay, so that one can write, and replay.
         return {"channel_id": KNOWN["second_channel_id"]}
-    webhook = {"id": KNOWN["webhook_id"]} if path.startswith("/webhooks.") else {}
-    return {**KNOWN, **webhook}
+    ids = {"/webhooks.": "webhook_id", "/tags.update": "tag_id"}
+    own = {"id": KNOWN[name] for start, name in ids.items() if path.startswith(start)}
+    return {**KNOWN, **own}
 
 
 @schemathesis.hook

@@ -116,7 +116,7 @@ function scopeOf(operation) {
 function curl(method, path, operation) {
   const parts = [`curl ${location.origin}${path}`];
   const [needed] = operation.security ?? [];
-  const token = needed && ("visitor" in needed ? "VISITOR_TOKEN" : "TOKEN");
+  const token = needed && ("token" in needed ? "TOKEN" : `${Object.keys(needed)[0].toUpperCase()}_TOKEN`);
   if (token) parts.push(`-H "Authorization: Bearer $${token}"`);
   const body = content(operation.requestBody)?.example;
   if (body) {

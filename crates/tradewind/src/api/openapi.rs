@@ -178,7 +178,10 @@ fn add_security(components: &mut Components) {
             "visitor",
             "A visitor's token, from `chatplugin.authenticate`; good for an hour.",
         ),
-        ("login", "The token of a user who has logged in."),
+        (
+            "login",
+            "The token of a user, from `users.login`; good for a week, or what the settings say.",
+        ),
     ];
     for (name, about) in schemes {
         let scheme = HttpBuilder::new()
