@@ -18,7 +18,7 @@ const CHROMIUM_ARGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
-const ADMIN_TOKEN = "web-tests-0b1d7f6e5a4c4b0e9d3f2a1c";
+export const ADMIN_TOKEN = "web-tests-0b1d7f6e5a4c4b0e9d3f2a1c";
 
 /** Asks `probe` until its answer is truthy and returns that; in the end fails with what it answered last. */
 export async function eventually(what, probe, timeoutMs = 15_000) {

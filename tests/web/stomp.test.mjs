@@ -1,5 +1,5 @@
-// The visitor's WebSocket as the clients in the field speak to it: two major versions of the library that most
-// pages use, and the page's own module.
+// The WebSockets of visitors and agents as the clients in the field speak to them: two major versions of the library
+// that most pages use, and the page's own module.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import stompjs6 from "stompjs6"; // a CommonJS package: its exports are one object
 import * as stompjs7 from "stompjs7";
 import { WebSocket } from "ws";
-import { Server, eventually } from "./harness.mjs";
+import { ADMIN_TOKEN, Server, eventually } from "./harness.mjs";
 
 const DESTINATION = "/user/queue/message";
 
@@ -24,18 +24,19 @@ before(async () => {
 
 after(() => server?.dispose());
 
-const socketUrl = () => `${server.url.replace("http", "ws")}/ws.chatplugin`;
+const socketUrl = (endpoint = "ws.chatplugin") => `${server.url.replace("http", "ws")}/${endpoint}`;
 
 /** A connected client and what it has seen, closed when test `t` ends. */
-async function connect(t, library, token, { version = "1.2", heartbeatMs = 0, bearer = "Bearer " } = {}) {
-  const seen = { errors: [], closed: 0, heartbeatsIn: 0, heartbeatsOut: 0, protocol: null, disconnected: null };
+async function connect(t, library, token, { version = "1.2", heartbeatMs = 0, bearer = "Bearer ", endpoint } = {}) {
+  const seen = { errors: [], closed: 0, heartbeatsIn: 0, heartbeatsOut: 0, protocol: null, disconnected: null, connected: null };
   const client = new library.Client({
     stompVersions: new library.Versions([version]),
     connectHeaders: { Authorization: `${bearer}${token}` },
     heartbeatIncoming: heartbeatMs,
     heartbeatOutgoing: heartbeatMs,
     reconnectDelay: 0,
-    webSocketFactory: () => watched(seen, new WebSocket(socketUrl(), client.stompVersions.protocolVersions())),
+    webSocketFactory: () => watched(seen, new WebSocket(socketUrl(endpoint), client.stompVersions.protocolVersions())),
+    onConnect: (frame) => (seen.connected = frame),
     onStompError: (frame) => seen.errors.push(frame),
     onWebSocketClose: () => (seen.closed += 1),
     onDisconnect: (frame) => (seen.disconnected = frame),
@@ -69,11 +70,15 @@ async function confirmed(client, act) {
   return outcome;
 }
 
-/** Subscribes and returns the bodies as they come. */
-async function subscribe(client, id) {
+/** Subscribes and returns the bodies as they come; `cursors` are those that came with them. */
+async function subscribe(client, id, destination = DESTINATION) {
   const bodies = [];
-  const take = (frame) => bodies.push(JSON.parse(frame.body));
-  bodies.subscription = await confirmed(client, (header) => client.subscribe(DESTINATION, take, { id, ...header }));
+  bodies.cursors = [];
+  const take = (frame) => {
+    bodies.push(JSON.parse(frame.body));
+    bodies.cursors.push(frame.headers.cursor);
+  };
+  bodies.subscription = await confirmed(client, (header) => client.subscribe(destination, take, { id, ...header }));
   return bodies;
 }
 
@@ -162,6 +167,76 @@ for (const [name, library] of Object.entries({ stompjs6, stompjs7 })) {
       await one.send("For the first visitor");
       await eventually("the own message arrives", () => bodies.length > 0);
       assert.deepEqual(bodies.map((body) => body.message.content.text), ["For the first visitor"]);
+    });
+  });
+}
+
+for (const [name, library] of Object.entries({ stompjs6, stompjs7 })) {
+  describe(`${name}, an agent`, () => {
+    const endpoint = "ws.communication";
+
+    for (const version of ["1.0", "1.1", "1.2"]) {
+      test(`STOMP ${version}: messages, counts and channels of everybody arrive`, async (t) => {
+        const { client, seen } = await connect(t, library, ADMIN_TOKEN, { version, endpoint });
+        assert.deepEqual(seen.errors.map((frame) => frame.headers), []);
+        assert.equal(client.connectedVersion, version);
+        const messages = await subscribe(client, "messages", "/queue/message");
+        const counts = await subscribe(client, "counts", "/queue/unread-count");
+        const connected = await subscribe(client, "connected", "/queue/channel/connected");
+        const disconnected = await subscribe(client, "disconnected", "/queue/channel/disconnected");
+        const events = await subscribe(client, "events", "/events");
+
+        const other = await server.connectChannel("Another shop", `web-test-${crypto.randomUUID()}`);
+        const visitor = await server.visitor(other.id);
+        const sent = await visitor.send("Text: with a colon, a \\ and\na second line – ünïcödé 🎈");
+        await eventually("the message and its count arrive", () => messages.length === 1 && counts.length === 1);
+        assert.deepEqual(messages[0].message, sent);
+        const conversation = messages[0].conversation_id;
+        assert.equal(counts[0].conversation_id, conversation);
+        assert.equal(counts[0].unread_message_count, 1);
+
+        await server.reply(conversation, "An answer");
+        await eventually("the answer arrives twice", () => messages.length === 3);
+        assert.deepEqual(messages.slice(1).map(({ message }) => message.delivery_state), ["pending", "delivered"]);
+
+        await server.post("/channels.disconnect", { channel_id: other.id });
+        await eventually("the channel comes and goes", () => connected.length === 1 && disconnected.length === 1);
+        assert.deepEqual(connected[0], other);
+        assert.deepEqual(disconnected[0], other);
+        await eventually("all of it is events too", () => events.length === 8);
+      });
+    }
+
+    test("what was missed is after the cursor", async (t) => {
+      const visitor = await server.visitor(channel.id);
+      const { client, seen } = await connect(t, library, ADMIN_TOKEN, { endpoint });
+      const messages = await subscribe(client, "messages", "/queue/message");
+      await visitor.send("heard");
+      await eventually("it arrives", () => messages.length === 1);
+      await client.deactivate();
+      await visitor.send("missed");
+      const after = async (cursor) => (await server.post("/events.list", { cursor })).data.map((event) => event.text);
+      assert.deepEqual(await after(messages.cursors[0]), ["missed"]);
+      assert.deepEqual(await after(seen.connected.headers.cursor), ["heard", "missed"]);
+    });
+
+    test("a bad token is refused with an ERROR that says 401, and the socket closes", async (t) => {
+      const visitor = await server.visitor(channel.id);
+      for (const token of ["", "not-a-token", visitor.token]) {
+        const { client, seen } = await connect(t, library, token, { endpoint });
+        assert.equal(client.connected, false);
+        await eventually("the error is reported", () => seen.errors.length === 1);
+        assert.match(seen.errors[0].headers.message, /401/);
+        await eventually("the socket closes", () => seen.closed === 1);
+      }
+    });
+
+    test("heart-beats go both ways and DISCONNECT is answered", async (t) => {
+      const { client, seen } = await connect(t, library, ADMIN_TOKEN, { endpoint, heartbeatMs: 1000 });
+      await eventually("two heart-beats each way", () => seen.heartbeatsIn >= 2 && seen.heartbeatsOut >= 2);
+      await client.deactivate();
+      await eventually("the receipt arrives", () => seen.disconnected);
+      assert.deepEqual(seen.errors, []);
     });
   });
 }

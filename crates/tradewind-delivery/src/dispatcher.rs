@@ -105,9 +105,10 @@ impl Dispatcher {
     ) -> (Self, DispatcherHandle) {
         let (requesting, requests) = mpsc::channel(REFRESH_QUEUE_MAX);
         let windows = Windows::default();
-        let handle = DispatcherHandle::new(requesting, windows.clone());
+        let tail = Tail::new(*context.store.head().borrow());
+        let handle = DispatcherHandle::new(requesting, windows.clone(), tail.clone());
         let dispatcher = Self {
-            tail: Tail::new(*context.store.head().borrow()),
+            tail,
             context,
             transport,
             sources,

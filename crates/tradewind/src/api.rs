@@ -9,7 +9,7 @@ mod channels;
 pub(crate) mod chat_plugin;
 mod conversations;
 pub(crate) mod error;
-mod events;
+pub(crate) mod events;
 mod example;
 pub(crate) mod extract;
 pub(crate) mod health;

@@ -24,7 +24,7 @@ use crate::{
     app::{Access, App, Parts},
     lifecycle::Tasks,
     listener,
-    live::hub::Hub,
+    live::feed::Feed,
     routes::Routes,
     settings::Settings,
     token, upkeep,
@@ -89,9 +89,8 @@ impl Server {
         };
         let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
         let dispatcher = start_deliveries(&transport, &providers, context, &tasks);
-        let hub = Hub::default();
-        let live = hub.clone().run(Arc::clone(&store), tasks.stop_token());
-        tasks.spawn_service("live updates", live);
+        let (hub, feed) = Feed::new(dispatcher.tail(), Arc::clone(&store), Arc::clone(&clock));
+        tasks.spawn_service("live updates", feed.run(tasks.stop_token()));
         let sweep = upkeep::run(Arc::clone(&store), settings.retention(), tasks.stop_token());
         tasks.spawn_service("upkeep", sweep);
 

@@ -12,6 +12,7 @@ use tradewind_store::ConsumerId;
 use crate::{
     driver::Window,
     lanes::LaneStatus,
+    tail::Tail,
     view::{Ask, View},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub struct DispatcherHandle {
     requests: mpsc::Sender<oneshot::Sender<()>>,
     windows: Windows,
+    tail: Tail,
 }
 
 /// Where each running consumer can be looked at.
@@ -45,8 +47,22 @@ impl Windows {
 }
 
 impl DispatcherHandle {
-    pub(super) fn new(requests: mpsc::Sender<oneshot::Sender<()>>, windows: Windows) -> Self {
-        Self { requests, windows }
+    pub(super) fn new(
+        requests: mpsc::Sender<oneshot::Sender<()>>,
+        windows: Windows,
+        tail: Tail,
+    ) -> Self {
+        Self {
+            requests,
+            windows,
+            tail,
+        }
+    }
+
+    /// The end of the log as the dispatcher reads it, for others who follow it: it is read once for all.
+    /// It grows while the dispatcher runs.
+    pub fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// Returns once deliveries follow what the store says of webhooks now: after an unsubscribe,

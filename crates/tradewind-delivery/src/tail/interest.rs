@@ -42,7 +42,9 @@ impl Interest {
         self.meets(Self::in_entry(entry))
     }
 
-    pub(super) fn and(self, other: Self) -> Self {
+    /// What either wants.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -143,13 +143,29 @@ pub(crate) fn strip_bearer(value: &str) -> &str {
     }
 }
 
-fn presented(headers: &HeaderMap) -> Option<&str> {
+/// The token that a request brings.
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     Some(strip_bearer(value)).filter(|token| !token.is_empty())
 }
 
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, ApiError> {
     let hash = token::hash(presented(&parts.headers).ok_or(ApiError::Unauthorized)?);
+    let token = get_token(app, hash).await?;
+    if let Some(limit) = &app.access.request_limit {
+        let told = parts.extensions.get::<Arc<Remaining>>();
+        limit.ask(token.id.uuid(), told.map(|told| &**told))?;
+    }
+    if token.scope < needed {
+        return Err(ApiError::Forbidden {
+            needed: needed.name(),
+        });
+    }
+    Ok(token)
+}
+
+/// The token that is known by this hash, if it is good now. Each does for reading.
+pub(crate) async fn get_token(app: &App, hash: TokenHash) -> Result<Token, ApiError> {
     let fixed = app.fixed_token.as_ref().and_then(|fixed| fixed.find(hash));
     let token = match fixed {
         Some(token) => token.clone(),
@@ -161,15 +177,6 @@ async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, Api
     };
     if token.expires_at.is_some_and(|at| at <= app.clock.now()) {
         return Err(ApiError::Unauthorized);
-    }
-    if let Some(limit) = &app.access.request_limit {
-        let told = parts.extensions.get::<Arc<Remaining>>();
-        limit.ask(token.id.uuid(), told.map(|told| &**told))?;
-    }
-    if token.scope < needed {
-        return Err(ApiError::Forbidden {
-            needed: needed.name(),
-        });
     }
     Ok(token)
 }

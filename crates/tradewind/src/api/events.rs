@@ -89,6 +89,11 @@ impl Cursor for LogCursor {
     }
 }
 
+/// The cursor after this place in the log, as clients get it.
+pub(crate) fn cursor_after(sequence: Sequence) -> String {
+    page::encode(LogCursor(sequence))
+}
+
 /// Where a client wants to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {

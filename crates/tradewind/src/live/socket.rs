@@ -1,75 +1,64 @@
-//! A visitor's socket: STOMP over WebSocket at `/ws.chatplugin`.
+//! A live socket, from its opening to its end: STOMP over WebSocket, at `/ws.chatplugin` for visitors and
+//! at `/ws.communication` for agents.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    body::Bytes,
-    extract::{
-        State, WebSocketUpgrade,
-        ws::{Message as WsMessage, WebSocket, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use serde::Serialize;
-use tokio::time::{Instant, timeout};
-use tradewind_model::{ChannelId, ConversationId, LogEntry};
-use tradewind_sources::chat_plugin::{Purpose, Session};
+use tokio::time::{Instant, sleep_until, timeout};
+use tradewind_model::Sequence;
 
+use super::{
+    connection::{Connection, End},
+    hub::Listening,
+    pace::Pace,
+    role::{Door, Role},
+    stomp::{FRAME_BYTES_MAX, Frame, Version},
+    update::{Topic, Update},
+};
 use crate::{
-    api::{auth, error::ApiError, view::MessageView},
+    api::{auth, error::ApiError, events},
     app::{App, ConnectionPermit},
-    live::{
-        hub::Listening,
-        stomp::{Decoder, FRAME_BYTES_MAX, Frame, FrameError, Version},
-    },
+    token,
 };
 
-/// Where a visitor hears of messages.
-const QUEUE: &str = "/user/queue/message";
 /// Time that a client has from opening the socket to its `CONNECT`.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Subscriptions on one socket.
 const SUBSCRIPTIONS_MAX: usize = 16;
-/// Heart-beats go as often as a client wants within these.
-const HEART_BEAT_MIN: Duration = Duration::from_secs(1);
-const HEART_BEAT_MAX: Duration = Duration::from_mins(1);
-/// How often a client without heart-beats is pinged.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// Silence of this many of its intervals means that a client is gone.
-const SILENT_INTERVALS_MAX: u32 = 3;
 /// Room for what is read from a socket at first, enough for most frames; it grows with what comes. Each
 /// open page costs that much.
 const READ_BUFFER_BYTES: usize = 4 << 10;
-/// Time that one frame may take to be written.
-const WRITE_MAX: Duration = Duration::from_secs(10);
 
-/// What a frame for the visitor carries.
-#[derive(Debug, Serialize)]
-struct Update {
-    conversation_id: ConversationId,
-    channel_id: ChannelId,
-    message: MessageView,
-}
-
-/// Why a socket is closed.
-enum End {
-    /// The client is told by an `ERROR` frame.
-    Error(String),
-    /// The client is gone, or said goodbye.
-    Quiet,
-}
-
-impl From<FrameError> for End {
-    fn from(error: FrameError) -> Self {
-        Self::Error(error.to_string())
-    }
-}
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(crate) async fn chat_plugin(
     State(app): State<App>,
     place: Option<Extension<ConnectionPermit>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Upgrade,
+) -> Response {
+    open(app, place, upgrade, Door::Visitors)
+}
+
+pub(crate) async fn communication(
+    State(app): State<App>,
+    place: Option<Extension<ConnectionPermit>>,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    let requested = auth::presented(&headers).map(token::hash);
+    open(app, place, upgrade, Door::Agents(requested))
+}
+
+fn open(
+    app: App,
+    place: Option<Extension<ConnectionPermit>>,
+    upgrade: Upgrade,
+    door: Door,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
         return ApiError::NotWebSocket.into_response();
@@ -83,298 +72,200 @@ pub(crate) async fn chat_plugin(
     // One keeps shutdown waiting until the socket is closed, the other its place among the connections.
     let permit = app.tasks.permit();
     upgrade.on_upgrade(async move |socket| {
-        let mut connection = Connection {
-            socket,
-            decoder: Decoder::default(),
-            version: None,
-        };
-        if let Err(End::Error(message)) = connection.serve(&app).await {
-            connection.refuse(&message).await;
-        }
-        let _ = timeout(WRITE_MAX, connection.socket.send(WsMessage::Close(None))).await;
+        let mut connection = Connection::new(socket);
+        let end = serve(&mut connection, &app, door).await;
+        connection.close(end).await;
         drop((permit, place));
     })
 }
 
-struct Connection {
-    socket: WebSocket,
-    decoder: Decoder,
-    /// What was negotiated; `None` before.
-    version: Option<Version>,
-}
-
 /// A client after its `CONNECT`.
-struct Visitor {
-    conversation: ConversationId,
-    /// Ids of its subscriptions to the queue.
-    subscriptions: Vec<String>,
+struct Client {
+    role: Role,
+    subscriptions: Vec<Subscription>,
     listening: Option<Listening>,
     pace: Pace,
     /// Number of the next `MESSAGE` on this socket.
     next_message: u64,
 }
 
-/// Who beats how often.
-struct Pace {
-    /// We send something at least this often.
-    send_every: Duration,
-    /// What we send when we have nothing to say.
-    beat: WsMessage,
-    /// After this much silence the client is gone.
-    silence_max: Duration,
+struct Subscription {
+    id: String,
+    topic: Topic,
+    /// It hears what happened after this. All up to here was committed when it began.
+    from: Sequence,
 }
 
-impl Connection {
-    async fn serve(&mut self, app: &App) -> Result<(), End> {
-        let connect = timeout(CONNECT_MAX, self.first_frame());
-        let connect = connect
-            .await
-            .map_err(|_| End::Error("no CONNECT in time".to_owned()))??;
-        let (session, pace) = self.accept(app, &connect).await?;
-        let conversation =
-            tradewind_model::Conversation::id_of(session.channel_id, &session.id.to_string());
-        let mut visitor = Visitor {
-            conversation,
-            subscriptions: Vec::new(),
-            listening: None,
-            pace,
-            next_message: 1,
-        };
-        let mut heard_at = Instant::now();
-        let mut beat_at = heard_at + visitor.pace.send_every;
-        loop {
-            // What came with the last message, the CONNECT's included, is answered before the next.
-            while let Some(frame) = self.decoder.next(self.version)? {
-                self.answer(app, &mut visitor, &frame).await?;
+async fn serve(connection: &mut Connection, app: &App, door: Door) -> Result<(), End> {
+    let connect = timeout(CONNECT_MAX, connection.first_frame());
+    let connect = connect.await;
+    let connect = connect.map_err(|_| End::error("no CONNECT in time"))??;
+    // Boxed, as it is needed once, and would be a part of every open socket.
+    let mut client = Box::pin(accept(connection, app, &door, &connect)).await?;
+    drop((connect, door));
+    let mut heard_at = Instant::now();
+    let mut beat_at = heard_at + client.pace.send_every;
+    loop {
+        // What came with the last message, the CONNECT's included, is answered before the next.
+        while let Some(frame) = connection.next_frame()? {
+            client.answer(connection, app, &frame).await?;
+        }
+        // Looked at here and not only when the timer rings: it never does while there is much to tell.
+        let check_at = client.role.check_at();
+        if check_at.is_some_and(|at| at <= Instant::now()) {
+            Box::pin(client.role.check_again(app)).await?;
+        }
+        let next_at = client.role.check_at().map_or(beat_at, |at| at.min(beat_at));
+        tokio::select! {
+            biased;
+            () = app.tasks.stopping() => return Ok(()),
+            heard = connection.hear() => {
+                heard?;
+                heard_at = Instant::now();
             }
-            tokio::select! {
-                biased;
-                () = app.tasks.stopping() => return Ok(()),
-                incoming = self.socket.recv() => {
-                    heard_at = Instant::now();
-                    self.take(incoming)?;
-                }
-                entry = next(&mut visitor.listening) => {
-                    let entry = entry.ok_or(End::Error("too slow: read on after reconnecting".to_owned()))?;
-                    self.tell(&mut visitor, &entry).await?;
-                    beat_at = Instant::now() + visitor.pace.send_every;
-                }
-                () = tokio::time::sleep_until(beat_at) => {
-                    self.send(visitor.pace.beat.clone()).await?;
-                    beat_at = Instant::now() + visitor.pace.send_every;
-                }
-                () = tokio::time::sleep_until(heard_at + visitor.pace.silence_max) => return Err(End::Quiet),
+            update = next(&mut client.listening) => {
+                let update = update.ok_or(End::error("too slow: read on after reconnecting"))?;
+                client.tell(connection, &update).await?;
+                beat_at = Instant::now() + client.pace.send_every;
             }
+            () = sleep_until(next_at) => if next_at == beat_at {
+                connection.send(client.pace.beat.clone()).await?;
+                beat_at = Instant::now() + client.pace.send_every;
+            },
+            () = sleep_until(heard_at + client.pace.silence_max) => return Err(End::Quiet),
         }
     }
+}
 
-    async fn first_frame(&mut self) -> Result<Frame, End> {
-        loop {
-            let incoming = self.socket.recv().await;
-            self.take(incoming)?;
-            if let Some(frame) = self.decoder.next(None)? {
-                return Ok(frame);
-            }
-        }
+/// Checks the `CONNECT` and answers it.
+async fn accept(
+    connection: &mut Connection,
+    app: &App,
+    door: &Door,
+    frame: &Frame,
+) -> Result<Client, End> {
+    if !matches!(frame.command.as_str(), "CONNECT" | "STOMP") {
+        return Err(End::error("the first frame must be CONNECT"));
     }
-
-    /// Checks the `CONNECT` and answers it.
-    async fn accept(&mut self, app: &App, frame: &Frame) -> Result<(Session, Pace), End> {
-        if !matches!(frame.command.as_str(), "CONNECT" | "STOMP") {
-            return Err(End::Error("the first frame must be CONNECT".to_owned()));
-        }
-        let version = Version::negotiate(frame.header("accept-version")).ok_or(End::Error(
-            "supported protocol versions are 1.0, 1.1 and 1.2".to_owned(),
-        ))?;
-        let token = frame
-            .header("Authorization")
-            .or_else(|| frame.header("authorization"));
-        let token = token.map(auth::strip_bearer).unwrap_or_default();
-        let session = app
-            .session_tokens
-            .verify(token, Purpose::Visit, app.clock.now())
-            .map_err(|error| End::Error(format!("401 Unauthorized: {error}")))?;
-        let (pace, heart_beat) = negotiate_heart_beat(frame.header("heart-beat"));
-        let mut headers = vec![
-            ("version", version.name()),
-            ("heart-beat", heart_beat.as_str()),
-        ];
-        if version == Version::V1_0 {
-            headers.push(("session", "visitor"));
-        }
-        self.version = Some(version);
-        self.send_frame(&Frame::new("CONNECTED", &headers)).await?;
-        Ok((session, pace))
+    let version = Version::negotiate(frame.header("accept-version")).ok_or(End::error(
+        "supported protocol versions are 1.0, 1.1 and 1.2",
+    ))?;
+    let token = frame
+        .header("Authorization")
+        .or_else(|| frame.header("authorization"));
+    let role = door.admit(app, token).await?;
+    let (pace, heart_beat) = Pace::negotiate(frame.header("heart-beat"));
+    // All that happens from here on is after it, and is heard once it is subscribed to.
+    let cursor = role
+        .is_agent()
+        .then(|| events::cursor_after(*app.store.head().borrow()));
+    let mut headers = vec![
+        ("version", version.name()),
+        ("heart-beat", heart_beat.as_str()),
+    ];
+    headers.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+    if version == Version::V1_0 {
+        headers.push(("session", role.name()));
     }
+    connection.connected(version, &headers).await?;
+    Ok(Client {
+        role,
+        subscriptions: Vec::new(),
+        listening: None,
+        pace,
+        next_message: 1,
+    })
+}
 
-    async fn answer(&mut self, app: &App, visitor: &mut Visitor, frame: &Frame) -> Result<(), End> {
+impl Client {
+    async fn answer(
+        &mut self,
+        connection: &mut Connection,
+        app: &App,
+        frame: &Frame,
+    ) -> Result<(), End> {
         match frame.command.as_str() {
-            "SUBSCRIBE" => subscribe(app, visitor, frame)?,
-            "UNSUBSCRIBE" => unsubscribe(visitor, frame),
+            "SUBSCRIBE" => self.subscribe(app, frame)?,
+            "UNSUBSCRIBE" => self.unsubscribe(app, frame),
             "DISCONNECT" => {
-                self.receipt(frame).await?;
+                connection.receipt(frame).await?;
                 return Err(End::Quiet);
             }
-            "SEND" => return Err(End::Error("write by POST /chatplugin.send".to_owned())),
-            _ => return Err(End::Error("this frame has no meaning here".to_owned())),
+            "SEND" => return Err(End::error(self.role.writes_elsewhere())),
+            _ => return Err(End::error("this frame has no meaning here")),
         }
-        self.receipt(frame).await
+        connection.receipt(frame).await
     }
 
-    async fn receipt(&mut self, frame: &Frame) -> Result<(), End> {
-        match frame.header("receipt") {
-            Some(receipt) => {
-                self.send_frame(&Frame::new("RECEIPT", &[("receipt-id", receipt)]))
-                    .await
+    fn subscribe(&mut self, app: &App, frame: &Frame) -> Result<(), End> {
+        let destination = frame.header("destination").unwrap_or_default();
+        let topic = self.role.find_topic(destination)?;
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            return Err(End::Error(format!(
+                "at most {SUBSCRIPTIONS_MAX} subscriptions"
+            )));
+        }
+        // STOMP 1.0 has subscriptions without an id, known by their destination.
+        let id = frame.header("id").unwrap_or(destination);
+        if let Some(other) = self.subscriptions.iter().find(|other| other.id == id) {
+            if other.topic == topic {
+                return Ok(());
             }
-            None => Ok(()),
+            return Err(End::error("there is another subscription with this id"));
         }
+        let topics = self.topics().chain([topic]).collect();
+        self.role.listen(&app.hub, topics, &mut self.listening);
+        // Only now that it listens: so there is nothing between what was before and what is heard.
+        self.subscriptions.push(Subscription {
+            id: id.to_owned(),
+            topic,
+            from: *app.store.head().borrow(),
+        });
+        Ok(())
     }
 
-    async fn tell(&mut self, visitor: &mut Visitor, entry: &LogEntry) -> Result<(), End> {
-        let Some(message) = entry.message() else {
-            return Ok(());
-        };
-        let update = Update {
-            conversation_id: message.conversation_id,
-            channel_id: message.channel_id,
-            message: MessageView::new(message),
-        };
-        let body = serde_json::to_string(&update).map_err(|error| End::Error(error.to_string()))?;
-        for subscription in &visitor.subscriptions {
-            let number = visitor.next_message.to_string();
-            visitor.next_message += 1;
-            let mut frame = Frame::new(
-                "MESSAGE",
-                &[
-                    ("destination", QUEUE),
-                    ("subscription", subscription),
+    fn unsubscribe(&mut self, app: &App, frame: &Frame) {
+        let id = frame
+            .header("id")
+            .or_else(|| frame.header("destination"))
+            .unwrap_or_default();
+        self.subscriptions.retain(|other| other.id != id);
+        let topics = self.topics().collect();
+        self.role.listen(&app.hub, topics, &mut self.listening);
+    }
+
+    fn topics(&self) -> impl Iterator<Item = Topic> {
+        self.subscriptions.iter().map(|one| one.topic)
+    }
+
+    async fn tell(&mut self, connection: &mut Connection, update: &Update) -> Result<(), End> {
+        let cursor = update.cursor().filter(|_| self.role.is_agent());
+        let cursor = cursor.map(events::cursor_after);
+        let destination = self.role.destination(update.topic);
+        let hears = |one: &&Subscription| one.topic == update.topic && one.from < update.sequence;
+        for subscription in self.subscriptions.iter().filter(hears) {
+            for body in update.bodies() {
+                let number = self.next_message.to_string();
+                self.next_message += 1;
+                let headers = [
+                    ("destination", destination),
+                    ("subscription", &subscription.id),
                     ("message-id", &number),
                     ("content-type", "application/json"),
-                ],
-            );
-            frame.body.clone_from(&body);
-            self.send_frame(&frame).await?;
+                    ("cursor", cursor.as_deref().unwrap_or_default()),
+                ];
+                let count = if cursor.is_some() { 5 } else { 4 };
+                let headers = &headers[..count];
+                connection.send_frame("MESSAGE", headers, body).await?;
+            }
         }
         Ok(())
     }
-
-    async fn refuse(&mut self, message: &str) {
-        let mut frame = Frame::new(
-            "ERROR",
-            &[("message", message), ("content-type", "text/plain")],
-        );
-        message.clone_into(&mut frame.body);
-        let _ = self.send_frame(&frame).await;
-    }
-
-    /// Hands what came in to the decoder.
-    fn take(&mut self, incoming: Option<Result<WsMessage, axum::Error>>) -> Result<(), End> {
-        let Some(Ok(message)) = incoming else {
-            return Err(End::Quiet);
-        };
-        match message {
-            WsMessage::Text(text) => self.decoder.push(text.as_bytes()),
-            WsMessage::Binary(bytes) => self.decoder.push(&bytes),
-            WsMessage::Ping(_) | WsMessage::Pong(_) => {}
-            WsMessage::Close(_) => return Err(End::Quiet),
-        }
-        Ok(())
-    }
-
-    async fn send_frame(&mut self, frame: &Frame) -> Result<(), End> {
-        let text = frame.encode(self.version.unwrap_or(Version::V1_2));
-        self.send(WsMessage::Text(text.into())).await
-    }
-
-    async fn send(&mut self, message: WsMessage) -> Result<(), End> {
-        let sent = timeout(WRITE_MAX, self.socket.send(message)).await;
-        sent.map_err(|_| End::Quiet)?.map_err(|_| End::Quiet)
-    }
 }
 
-fn subscribe(app: &App, visitor: &mut Visitor, frame: &Frame) -> Result<(), End> {
-    let destination = frame.header("destination").unwrap_or_default();
-    if destination != QUEUE {
-        return Err(End::Error(format!("there is only the destination {QUEUE}")));
-    }
-    if visitor.subscriptions.len() >= SUBSCRIPTIONS_MAX {
-        return Err(End::Error(format!(
-            "at most {SUBSCRIPTIONS_MAX} subscriptions"
-        )));
-    }
-    // STOMP 1.0 has subscriptions without an id, known by their destination.
-    let id = frame.header("id").unwrap_or(destination).to_owned();
-    if !visitor.subscriptions.contains(&id) {
-        visitor.subscriptions.push(id);
-    }
-    let listen = || app.hub.listen(visitor.conversation);
-    visitor.listening.get_or_insert_with(listen);
-    Ok(())
-}
-
-fn unsubscribe(visitor: &mut Visitor, frame: &Frame) {
-    let id = frame
-        .header("id")
-        .or_else(|| frame.header("destination"))
-        .unwrap_or_default();
-    visitor.subscriptions.retain(|other| other != id);
-    if visitor.subscriptions.is_empty() {
-        visitor.listening = None;
-    }
-}
-
-/// Each side beats as often as the other wants, but not more often than it can (STOMP 1.2,
-/// "Heart-beating"). Gives the pace, and the `heart-beat` header that says what we offer.
-fn negotiate_heart_beat(client: Option<&str>) -> (Pace, String) {
-    let (can, wants) = client
-        .and_then(|header| header.split_once(','))
-        .unwrap_or(("0", "0"));
-    let interval = |text: &str| match text.trim().parse() {
-        Ok(0) | Err(_) => None,
-        Ok(ms) => Some(Duration::from_millis(ms).clamp(HEART_BEAT_MIN, HEART_BEAT_MAX)),
-    };
-    let (sends, hears) = (interval(can), interval(wants));
-    let pace = Pace {
-        send_every: hears.unwrap_or(PING_EVERY),
-        beat: match hears {
-            Some(_) => WsMessage::Text("\n".into()),
-            None => WsMessage::Ping(Bytes::new()),
-        },
-        silence_max: sends
-            .unwrap_or(PING_EVERY)
-            .saturating_mul(SILENT_INTERVALS_MAX),
-    };
-    let offer = HEART_BEAT_MIN.as_millis();
-    (pace, format!("{offer},{offer}"))
-}
-
-async fn next(listening: &mut Option<Listening>) -> Option<Arc<LogEntry>> {
+async fn next(listening: &mut Option<Listening>) -> Option<Arc<Update>> {
     match listening {
         Some(listening) => listening.next().await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{PING_EVERY, negotiate_heart_beat};
-
-    #[test]
-    fn heart_beats_are_as_often_as_the_client_wants() {
-        let pace = |header| {
-            let (pace, _) = negotiate_heart_beat(header);
-            (pace.send_every, pace.silence_max)
-        };
-        let seconds = Duration::from_secs;
-        assert_eq!(pace(Some("4000,10000")), (seconds(10), seconds(12)));
-        assert_eq!(pace(Some("1,1")), (seconds(1), seconds(3)));
-        let often = seconds(60);
-        assert_eq!(pace(Some("4294967295,4294967295")), (often, often * 3));
-        assert_eq!(pace(Some("0,0")), (PING_EVERY, PING_EVERY * 3));
-        assert_eq!(pace(None), (PING_EVERY, PING_EVERY * 3));
-        assert_eq!(pace(Some("nonsense")), (PING_EVERY, PING_EVERY * 3));
     }
 }

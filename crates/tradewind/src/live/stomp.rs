@@ -42,45 +42,46 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn new(command: &str, headers: &[(&str, &str)]) -> Self {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self {
-            command: command.to_owned(),
-            headers: headers.collect(),
-            body: String::new(),
-        }
-    }
-
     /// The first header of this name: of repeated ones, the first counts.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
     }
+}
 
-    /// The frame as it is sent. A `CONNECTED` frame is never escaped.
-    pub(crate) fn encode(&self, version: Version) -> String {
-        let escaped = version > Version::V1_0 && self.command != "CONNECTED";
-        let mut text = format!("{}\n", self.command);
-        for (name, value) in &self.headers {
-            if escaped {
-                escape(&mut text, name);
-                text.push(':');
-                escape(&mut text, value);
-            } else {
-                let _ = write!(text, "{name}:{}", value.replace('\n', " "));
-            }
-            text.push('\n');
-        }
-        if !self.body.is_empty() {
-            let _ = writeln!(text, "content-length:{}", self.body.len());
+/// A frame as it is sent. A `CONNECTED` frame is never escaped.
+pub(crate) fn encode(
+    version: Version,
+    command: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> String {
+    let escaped = version > Version::V1_0 && command != "CONNECTED";
+    // Room for all of it, unless much has to be escaped.
+    let head: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2)
+        .sum();
+    let mut text = String::with_capacity(command.len() + head + body.len() + 32);
+    text.push_str(command);
+    text.push('\n');
+    for (name, value) in headers {
+        if escaped {
+            escape(&mut text, name);
+            text.push(':');
+            escape(&mut text, value);
+        } else {
+            let _ = write!(text, "{name}:{}", value.replace('\n', " "));
         }
         text.push('\n');
-        text.push_str(&self.body);
-        text.push('\0');
-        text
     }
+    if !body.is_empty() {
+        let _ = writeln!(text, "content-length:{}", body.len());
+    }
+    text.push('\n');
+    text.push_str(body);
+    text.push('\0');
+    text
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -248,7 +249,7 @@ fn unescape(text: &str) -> Result<String, FrameError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Decoder, FRAME_BYTES_MAX, Frame, FrameError, Version};
+    use super::{Decoder, FRAME_BYTES_MAX, Frame, FrameError, Version, encode};
 
     const V: Version = Version::V1_2;
 
@@ -271,9 +272,17 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded_however_it_is_cut() {
-        let mut frame = Frame::new("MESSAGE", &[("id", "a:b\\c\nd\re"), ("empty", "")]);
-        frame.body = "{\"text\":\"ü\n\"}".to_owned();
-        let text = frame.encode(V) + "\n\n" + &frame.encode(V);
+        let headers = [("id", "a:b\\c\nd\re"), ("empty", "")];
+        let body = "{\"text\":\"ü\n\"}";
+        let encoded = encode(V, "MESSAGE", &headers, body);
+        let text = format!("{encoded}\n\n{encoded}");
+        let frame = Frame {
+            command: "MESSAGE".to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            body: body.to_owned(),
+        };
         for cut in 0..text.len() {
             let (one, two) = text.as_bytes().split_at(cut);
             let frames = decode(&[one, two], Some(V)).unwrap();

@@ -207,6 +207,70 @@ async fn a_live_socket_hears_of_what_is_written_at_any_node() {
 }
 
 #[tokio::test]
+async fn an_agent_hears_of_what_happens_at_any_node() {
+    let database = Database::create().await;
+    let nodes = join_all([&database.url, &database.url].map(|url| node(url))).await;
+    let destinations = [
+        "/queue/channel/connected",
+        "/queue/message",
+        "/queue/unread-count",
+    ];
+    let mut sockets = Vec::new();
+    for node in &nodes {
+        sockets.push(Socket::agent(node, &destinations).await);
+    }
+    let channel = nodes[0].connect_channel().await;
+    let visitor = Visitor::arrive(&nodes[0], &channel).await;
+    visitor.write(&nodes[0], "hello").await;
+    let list = nodes[1].call("conversations.list", json!({})).await.ok();
+    let conversation = list["data"][0]["id"].clone();
+    let read = json!({ "conversation_id": conversation });
+    let unread =
+        |count: u64| json!({"conversation_id": conversation, "unread_message_count": count});
+    for socket in &mut sockets {
+        let mut told = [
+            socket.told().await,
+            socket.told().await,
+            socket.told().await,
+        ];
+        // Counts and messages come in no order between them.
+        told.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let [connected, message, count] = &mut told[..] else {
+            unreachable!();
+        };
+        assert_eq!(connected.1["id"], channel);
+        assert_eq!(message.1["message"]["content"]["text"], "hello");
+        count.1.as_object_mut().unwrap().remove("timestamp");
+        assert_eq!(count.1, unread(1));
+    }
+    let answer = nodes[0].call("conversations.read", read).await;
+    assert_eq!(answer.status, 202);
+    for socket in &mut sockets {
+        let began = Instant::now();
+        let (_, mut count) = socket.told().await;
+        count.as_object_mut().unwrap().remove("timestamp");
+        assert_eq!(count, unread(0));
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn an_agent_is_sent_away_when_its_token_is_revoked_at_another_node() {
+    let database = Database::create().await;
+    let nodes = join_all([&database.url, &database.url].map(|url| node(url))).await;
+    let create = json!({"name": "agent", "scope": "read"});
+    let created = nodes[0].call("tokens.create", create).await.json();
+    let token = created["token"].as_str().unwrap();
+    let (mut socket, _) = Socket::connect_agent(&nodes[1], token).await;
+    socket.subscribe_to("0", "/queue/message").await;
+    let revoke = json!({ "id": created["id"] });
+    nodes[0].call("tokens.revoke", revoke).await.ok();
+    let error = socket.next(Duration::from_secs(20)).await.unwrap();
+    assert!(error.starts_with("ERROR\nmessage:401"), "{error}");
+    socket.end().await;
+}
+
+#[tokio::test]
 async fn each_node_says_why_an_event_waits_that_another_serves() {
     let database = Database::create().await;
     let nodes = join_all([&database.url, &database.url].map(|url| node(url))).await;

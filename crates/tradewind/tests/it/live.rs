@@ -1,4 +1,6 @@
-//! Live updates of visitors: STOMP over a WebSocket, frame by frame.
+//! Live updates of visitors: STOMP over a WebSocket, frame by frame. Those of agents are in [`agents`].
+
+mod agents;
 
 use std::time::{Duration, Instant};
 

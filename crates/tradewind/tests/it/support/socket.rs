@@ -3,13 +3,32 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{Message, client::IntoClientRequest as _},
 };
 
-use super::{SOON, server::Server};
+use super::{
+    SOON,
+    server::{Server, TOKEN},
+};
+
+/// A header of a frame, empty if it has none of that name.
+pub(crate) fn header<'a>(frame: &'a str, name: &str) -> &'a str {
+    let (head, _) = frame.split_once("\n\n").unwrap();
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers
+        .find(|(other, _)| *other == name)
+        .map_or("", |(_, value)| value)
+}
+
+/// The body of a frame as JSON.
+pub(crate) fn body(frame: &str) -> Value {
+    let (_, body) = frame.split_once("\n\n").unwrap();
+    serde_json::from_str(body.trim_end_matches('\0')).unwrap()
+}
 
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -18,14 +37,21 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// A socket that has said nothing yet.
+    /// A visitor's socket that has said nothing yet.
     pub(crate) async fn open(server: &Server) -> Self {
-        let url = format!("ws://{}/ws.chatplugin", server.address);
+        Self::open_at(server, "ws.chatplugin", None).await
+    }
+
+    /// A socket at this path that has said nothing yet, with this token in the HTTP request.
+    pub(crate) async fn open_at(server: &Server, path: &str, token: Option<&str>) -> Self {
+        let url = format!("ws://{}/{path}", server.address);
         let mut request = url.into_client_request().unwrap();
+        let headers = request.headers_mut();
         let offered = "v10.stomp, v11.stomp, v12.stomp".parse().unwrap();
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", offered);
+        headers.insert("sec-websocket-protocol", offered);
+        if let Some(token) = token {
+            headers.insert("authorization", token.parse().unwrap());
+        }
         let (stream, response) = tokio_tungstenite::connect_async(request).await.unwrap();
         let protocol = &response.headers()["sec-websocket-protocol"];
         Self {
@@ -51,10 +77,33 @@ impl Socket {
         socket
     }
 
-    /// Subscribes under this id, and waits until the server has.
+    /// An agent's socket whose `CONNECT` was accepted, and the cursor it was given.
+    pub(crate) async fn connect_agent(server: &Server, token: &str) -> (Self, String) {
+        let mut socket = Self::open_at(server, "ws.communication", None).await;
+        let connect = format!("CONNECT\naccept-version:1.2\nAuthorization:{token}\n\n\0");
+        socket.send(&connect).await;
+        let connected = socket.frame().await;
+        assert!(connected.starts_with("CONNECTED\n"), "{connected}");
+        (socket, header(&connected, "cursor").to_owned())
+    }
+
+    /// An agent's socket that hears these destinations from now on; each is its subscription's id too.
+    pub(crate) async fn agent(server: &Server, destinations: &[&str]) -> Self {
+        let (mut socket, _) = Self::connect_agent(server, TOKEN).await;
+        for destination in destinations {
+            socket.subscribe_to(destination, destination).await;
+        }
+        socket
+    }
+
+    /// Subscribes to a visitor's queue under this id, and waits until the server has.
     pub(crate) async fn subscribe(&mut self, id: &str) {
-        let destination = "destination:/user/queue/message";
-        self.ask(&format!("SUBSCRIBE\nid:{id}\n{destination}"))
+        self.subscribe_to(id, "/user/queue/message").await;
+    }
+
+    /// Subscribes under this id, and waits until the server has.
+    pub(crate) async fn subscribe_to(&mut self, id: &str, destination: &str) {
+        self.ask(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}"))
             .await;
     }
 
@@ -82,6 +131,13 @@ impl Socket {
                 return text;
             }
         }
+    }
+
+    /// What the next frame, which must be a `MESSAGE`, tells: its destination and its body.
+    pub(crate) async fn told(&mut self) -> (String, Value) {
+        let frame = self.frame().await;
+        assert!(frame.starts_with("MESSAGE\n"), "{frame}");
+        (header(&frame, "destination").to_owned(), body(&frame))
     }
 
     /// The header `message` of the next frame, which must be an `ERROR`.
