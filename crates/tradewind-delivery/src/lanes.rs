@@ -393,8 +393,8 @@ impl Lanes {
     }
 }
 
-fn is_from_contact(entry: &LogEntry) -> bool {
+fn is_ours(entry: &LogEntry) -> bool {
     entry
-        .message()
-        .is_some_and(|message| message.sender.kind == SenderType::SourceContact)
+        .sender()
+        .is_some_and(|sender| sender != SenderType::SourceContact)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Channel, ConversationId, Message, Timestamp};
+use crate::{Channel, ConversationId, Message, SenderType, Timestamp};
 
 /// A place in the log. Later entries have larger ones; 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +87,12 @@ impl LogEntry {
             Subject::Message { message, .. } => Some(message),
             Subject::Channel(_) => None,
         }
+    }
+
+    /// Who sent what the entry says was sent: nobody, if it says something else.
+    pub fn sender(&self) -> Option<SenderType> {
+        let message = self.message()?;
+        (self.kind != EntryKind::ConversationChanged).then_some(message.sender.kind)
     }
 
     /// What it keeps its order with: the conversation of its message. Facts about a channel keep it

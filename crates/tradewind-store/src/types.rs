@@ -212,13 +212,13 @@ impl ReplayRange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub kinds: Vec<EntryKind>,
-    /// None: everybody's. Entries about channels have no sender.
+    /// None: everybody's. Entries about channels and changes of conversations have no sender.
     pub senders: Vec<SenderType>,
 }
 
 impl Wanted {
     pub fn contains(&self, entry: &LogEntry) -> bool {
-        let sender = entry.message().map(|message| message.sender.kind);
+        let sender = entry.sender();
         self.kinds.contains(&entry.kind)
             && (self.senders.is_empty()
                 || sender.is_none_or(|sender| self.senders.contains(&sender)))

@@ -32,11 +32,12 @@ struct Run {
 impl Loops {
     /// An entry was read from the log.
     pub(super) fn read(&mut self, entry: &LogEntry) {
-        let Some(message) = entry.message() else {
+        // What was noted about a conversation is no answer.
+        let (Some(message), Some(sender)) = (entry.message(), entry.sender()) else {
             return;
         };
         let conversation = &message.conversation_id;
-        if message.sender.kind == SenderType::SourceContact {
+        if sender == SenderType::SourceContact {
             self.runs.remove(conversation);
         } else if let Some(run) = self.runs.get_mut(conversation) {
             // The message's time is in whole milliseconds.
@@ -53,10 +54,10 @@ impl Loops {
 
     /// The first attempt of an entry starts.
     pub(super) fn started(&mut self, entry: &LogEntry, now: Timestamp) {
-        let Some(message) = entry.message() else {
+        let (Some(message), Some(sender)) = (entry.message(), entry.sender()) else {
             return;
         };
-        if message.sender.kind == SenderType::SourceContact {
+        if sender == SenderType::SourceContact {
             return;
         }
         if self.runs.len() >= WATCHED_MAX {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tradewind_model::{ConversationId, Timestamp};
 
-use super::{Action, Lanes, Limits, Work, is_from_contact};
+use super::{Action, Lanes, Limits, Work, is_ours};
 use crate::{attempt::FailureClass, time::later};
 
 impl Lanes {
@@ -220,7 +220,7 @@ impl Lanes {
         let number = lane.held.map_or(0, |held| held.attempts).saturating_add(1);
         if number == 1 {
             let in_loop = self.loops.has_reached(conversation, self.limits.loop_max);
-            if in_loop && !is_from_contact(&entry) {
+            if in_loop && is_ours(&entry) {
                 return self.leave_alone(conversation, now);
             }
             self.loops.started(&entry, now);

@@ -29,8 +29,7 @@ impl Interest {
 
     /// The one kind and sender that an entry is of.
     pub fn in_entry(entry: &LogEntry) -> Self {
-        let sender = entry.message().map(|message| message.sender.kind);
-        Self(bit(entry.kind, sender))
+        Self(bit(entry.kind, entry.sender()))
     }
 
     /// Whether the two have anything in common.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tradewind_model::EntryKind;
 use tradewind_model::Sequence;
 use tradewind_store::{HeldLane, SetAside};
 
@@ -161,6 +162,34 @@ fn a_conversation_that_answers_itself_is_left_alone_until_its_contact_writes_or_
     assert_eq!(hand.sent.len(), 5);
     hand.run_until(10 * MINUTE + 100, |_| true);
     assert_eq!(hand.sent.len(), 6);
+}
+
+#[test]
+fn what_is_noted_between_the_answers_of_a_loop_hides_none_and_is_none() {
+    let noted = |sequence, sent_at| {
+        let mut entry = own(sequence, 1, sent_at);
+        entry.kind = EntryKind::ConversationChanged;
+        Arc::new(entry)
+    };
+    let mut hand = Hand::new(loops(5));
+    for sequence in 1..=6 {
+        answer(&mut hand, 2 * sequence, 1);
+        hand.append_one(noted(2 * sequence + 1, at(0)));
+        hand.step();
+        if !hand.in_flight.is_empty() {
+            hand.finish(1, &DELIVERED);
+        }
+    }
+    assert_eq!(hand.loops, 1);
+
+    let mut hand = Hand::new(loops(5));
+    for sequence in 1..=100 {
+        hand.now += 10;
+        hand.append_one(noted(sequence, at(hand.now)));
+        hand.step();
+        hand.finish(1, &DELIVERED);
+    }
+    assert_eq!((hand.sent.len(), hand.loops), (100, 0));
 }
 
 #[test]

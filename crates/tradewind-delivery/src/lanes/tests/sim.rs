@@ -33,7 +33,7 @@ use self::{
     shadow::{Failing, Shadow},
 };
 use super::{
-    super::{Changes, Lanes, Limits, is_from_contact},
+    super::{Changes, Lanes, Limits, is_ours},
     fixture::{at, conversation, entry, own},
 };
 use crate::due::Due;
@@ -459,6 +459,6 @@ fn template(number: usize) -> (LogEntry, LogEntry) {
     let lane = u64::try_from(number).unwrap();
     let (contact, own) = (entry(0, lane), own(0, lane, at(0)));
     assert_eq!(contact.lane(), conversation(lane));
-    assert!(is_from_contact(&contact) && !is_from_contact(&own));
+    assert!(!is_ours(&contact) && is_ours(&own));
     (contact, own)
 }

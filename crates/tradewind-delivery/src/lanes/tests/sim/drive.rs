@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tradewind_model::LogEntry;
 
 use super::{
-    super::super::{Action, LaneStatus, LaneWork, Limits, is_from_contact},
+    super::super::{Action, LaneStatus, LaneWork, Limits, is_ours},
     Flight, LaneRead, LogRead, READ_MAX, SAVE_EVERY, STORE_PAUSE, Save, World,
 };
 use crate::{
@@ -250,7 +250,7 @@ impl World {
             .iter()
             .map(|index| &self.log.facts[*index]);
         let own = of_lane.filter(|fact| fact.sequence() > self.start);
-        let own = own.filter(|fact| !is_from_contact(&fact.entry));
+        let own = own.filter(|fact| is_ours(&fact.entry));
         assert!(own.count() > most, "no loop: too few of our own");
         self.shadow.lanes[lane].paused_until = Some(until);
         // What failed before in the lane has been removed: this is a first attempt.
