@@ -1,25 +1,27 @@
 //! The verbs of [`Conversations`].
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Tag, TagColor, TagId};
 
 use super::{
     PostgresStore,
-    connect::{VERB_MAX, within},
-    conversation, note,
+    connect::{LONG_MAX, VERB_MAX, within},
+    conversation, listing, note,
 };
 use crate::{
-    ConversationCursor, Conversations, MessageCursor, MessagePage, Note, Noted, Page, StoreError,
+    ConversationCursor, ConversationPage, Conversations, MessageCursor, MessagePage, Note, Noted,
+    StoreError,
 };
 
 #[async_trait]
 impl Conversations for PostgresStore {
     async fn list_conversations(
         &self,
+        filter: Option<Filter>,
         cursor: Option<ConversationCursor>,
         limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        on!(self, db => conversation::list_conversations(&db, cursor, limit))
+    ) -> Result<ConversationPage, StoreError> {
+        reading!(self, db => listing::list_conversations(&db, filter.as_ref(), cursor, limit))
     }
 
     async fn find_conversation(

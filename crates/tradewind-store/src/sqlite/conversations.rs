@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Tag, TagColor, TagId};
 
-use super::{SqliteStore, conversation, note};
+use super::{SqliteStore, conversation, listing, note};
 use crate::{
-    ConversationCursor, Conversations, MessageCursor, MessagePage, Note, Noted, Page, StoreError,
-    page::row_limit,
+    ConversationCursor, ConversationPage, Conversations, MessageCursor, MessagePage, Note, Noted,
+    StoreError, page::row_limit,
 };
 
 #[async_trait]
 impl Conversations for SqliteStore {
     async fn list_conversations(
         &self,
+        filter: Option<Filter>,
         cursor: Option<ConversationCursor>,
         limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        read!(self, db => conversation::list_conversations(db, cursor, limit))
+    ) -> Result<ConversationPage, StoreError> {
+        read!(self, db => listing::list_conversations(db, filter.as_ref(), cursor, limit))
     }
 
     async fn find_conversation(

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     NOTES_MAX, Note, Noted, StoreError,
-    coded::Coded as _,
+    coded::Coded,
     conversations::{folded, folded_name},
     page::integer,
 };
@@ -213,7 +213,7 @@ pub(super) fn update_tag(
             "-- update_tag
              UPDATE tag SET name = COALESCE(?2, name), color = COALESCE(?3, color) WHERE id = ?1",
         )?
-        .execute((id.uuid(), name, color.map(|color| color.code())))?;
+        .execute((id.uuid(), name, color.map(Coded::code)))?;
     Ok(changed > 0)
 }
 

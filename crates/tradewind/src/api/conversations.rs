@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, Router, extract::State, routing::post};
 use serde::Deserialize;
-use tradewind_model::ConversationId;
+use tradewind_model::{ConversationId, Filter};
 use tradewind_store::ConversationCursor;
 
 use crate::{
@@ -24,6 +24,28 @@ pub(crate) fn router() -> Router<App> {
         .route("/conversations.info", post(info))
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ListRequest {
+    filters: Option<String>,
+    cursor: Option<String>,
+    page_size: Option<i64>,
+}
+
+impl ListRequest {
+    /// The filter; one of blanks is none.
+    fn filter(&self) -> Result<Option<Filter>, ApiError> {
+        let text = self.filters.as_deref().unwrap_or_default();
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let filter = Filter::parse(text);
+        filter
+            .map(Some)
+            .map_err(|error| ApiError::invalid("filters", error.to_string()))
+    }
+}
+
 #[derive(Deserialize)]
 struct InfoRequest {
     conversation_id: ConversationId,
@@ -33,17 +55,19 @@ struct InfoRequest {
 async fn list(
     _: Reader,
     State(app): State<App>,
-    JsonOrNothing(page): JsonOrNothing<PageRequest>,
+    JsonOrNothing(request): JsonOrNothing<ListRequest>,
 ) -> Result<Answer<PageView<ConversationView>>, ApiError> {
+    let filter = request.filter()?;
+    let page = PageRequest::new(request.cursor, request.page_size);
     let cursor = page.cursor::<ConversationCursor>()?;
     let page = app
         .store
-        .list_conversations(cursor, page.size(PAGE_SIZE_DEFAULT))
+        .list_conversations(filter, cursor, page.size(PAGE_SIZE_DEFAULT))
         .await?;
     let metadata = PageMetadata::new(page.previous, page.next, page.total);
     Ok(Answer(PageView {
         data: page.items.iter().map(ConversationView::new).collect(),
-        response_metadata: metadata.filtered(page.total),
+        response_metadata: metadata.filtered(page.matching),
     }))
 }
 
