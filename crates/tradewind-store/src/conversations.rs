@@ -1,9 +1,9 @@
 //! Conversations, what was said in them, and what people note about them.
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Filter, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Search, Tag, TagColor, TagId};
 
-use crate::{ConversationCursor, ConversationPage, MessageCursor, MessagePage, StoreError};
+use crate::{ConversationCursor, ConversationPage, Found, MessageCursor, MessagePage, StoreError};
 
 /// What somebody does to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,21 @@ pub trait Conversations {
         cursor: Option<MessageCursor>,
         limit: usize,
     ) -> Result<Option<MessagePage>, StoreError>;
+
+    /// Messages in which a search finds what it looks for, the newest first, below the message with the row
+    /// `before`; of one conversation, or of all. Every message that was stored before the call is looked at.
+    /// `None`: there is no such conversation. `limit` is 1 to 1,000. A page may hold less and yet lead on.
+    async fn search_messages(
+        &self,
+        search: Search,
+        conversation: Option<ConversationId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Found>, StoreError>;
+
+    /// Prepares a bounded number of messages for searches, which would otherwise wait for that. Whether
+    /// there are more.
+    async fn index_messages(&self) -> Result<bool, StoreError>;
 
     /// Notes something about a conversation, and appends an entry that says so
     /// ([`tradewind_model::EntryKind::ConversationChanged`]) if that changed it.

@@ -22,6 +22,7 @@ mod open;
 mod page;
 mod postgres;
 mod range;
+mod search;
 mod share;
 mod sqlite;
 mod transfer;
@@ -47,7 +48,7 @@ pub use share::{Holder, Holding, Lease, Share};
 pub use sqlite::{BackupError, SqliteStore, back_up};
 pub use transfer::{Address, Moved, Place, Step, TransferError, transfer};
 pub use types::{
-    Appended, ConsumerId, ConsumerState, ConversationCursor, ConversationPage, Disconnected,
+    Appended, ConsumerId, ConsumerState, ConversationCursor, ConversationPage, Disconnected, Found,
     HeldLane, Idempotency, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress,
     Replay, ReplayRange, Retention, SetAside, SetAsideEntry, Settlement, Standing, Start,
     StoreError, Swept, TokenHash, Wanted,

@@ -26,6 +26,7 @@ mod migrate;
 mod note;
 mod replay;
 mod row;
+mod search;
 mod set_aside;
 mod sweep;
 mod token;

@@ -47,6 +47,7 @@ mod readers;
 mod recent;
 mod replay;
 mod row;
+mod search;
 mod set_aside;
 mod sweep;
 mod token;
@@ -78,6 +79,7 @@ use fault::Faults;
 pub(crate) use migrate::{is_current, migrate};
 pub(crate) use open::Directory;
 use readers::Readers;
+use search::Words;
 use writer::{PACE, Writer};
 
 /// The store in one `SQLite` database.
@@ -87,6 +89,7 @@ pub struct SqliteStore {
     attempts: Attempts,
     writer: Writer,
     readers: Readers,
+    words: Words,
     clock: Arc<dyn Clock>,
 }
 
@@ -110,6 +113,7 @@ impl SqliteStore {
             readers: Readers::open(&directory, Arc::clone(&faults))?,
             writer: Writer::start(connection, checkpointer, directory, head, faults, PACE)
                 .map_err(OpenError::Thread)?,
+            words: Words::beside(path),
             clock,
         })
     }
@@ -342,6 +346,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
+        self.words.close().await;
         self.readers.close().await;
         self.writer.signals().tokens.close();
         self.writer.signals().recent.close();

@@ -298,6 +298,14 @@ pub enum ConversationCursor {
     After { above: u64, matching: Option<u64> },
 }
 
+/// A page of what a search found, the newest message first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub messages: Vec<Message>,
+    /// Where it goes on: below the message with this row. The page there may be empty.
+    pub next: Option<u64>,
+}
+
 /// A place in the messages of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageCursor {

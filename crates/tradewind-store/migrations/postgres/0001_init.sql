@@ -128,6 +128,24 @@ CREATE TABLE message (
 );
 CREATE UNIQUE INDEX message_position ON message (conversation_row, position);
 
+-- The words of messages, for searches: made from the messages, when there is little else to do, by one node
+-- at a time.
+CREATE TABLE message_words (
+    row BIGINT PRIMARY KEY,
+    words TSVECTOR NOT NULL
+);
+CREATE INDEX message_words_words ON message_words USING gin (words);
+
+-- One row.
+CREATE TABLE indexed (
+    one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one),
+    -- Messages up to this row have their words there.
+    message_row BIGINT NOT NULL,
+    -- Of messages up to this row that were removed before, none has its words there any more.
+    cleaned_row BIGINT NOT NULL
+);
+INSERT INTO indexed (message_row, cleaned_row) VALUES (0, 0);
+
 -- A lane is what keeps an order: a conversation, or a channel for the facts about it. `lane_row` is the
 -- row of the conversation, or minus the row of the channel.
 CREATE TABLE log (

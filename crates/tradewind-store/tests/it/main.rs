@@ -49,6 +49,7 @@ mod note;
 mod postgres;
 mod replay;
 mod retention;
+mod search;
 mod set_aside;
 mod settle;
 mod sqlite;
