@@ -7,10 +7,12 @@
 mod audit;
 mod channel;
 mod conversation;
+pub mod filter;
 mod id;
 mod log;
 mod message;
 mod random;
+pub mod search;
 mod shard;
 mod source;
 mod tag;
@@ -22,6 +24,7 @@ mod webhook;
 pub use audit::{Action, Actor, AuditEntry};
 pub use channel::Channel;
 pub use conversation::{Contact, Conversation};
+pub use filter::{Filter, SyntaxError};
 pub use id::{
     ChannelId, ConversationId, Id, InvitationId, MessageId, ReplayId, SessionId, TagId, TokenId,
     UserId, WebhookId, kind,
@@ -29,6 +32,7 @@ pub use id::{
 pub use log::{EntryKind, LogEntry, Sequence, Subject};
 pub use message::{Content, DeliveryState, Message, Sender, SenderType};
 pub use random::{OsRandom, Random, SeededRandom};
+pub use search::Search;
 pub use shard::{SHARDS, Shards, shard_of};
 pub use source::{Source, SourceNameError};
 pub use tag::{Tag, TagColor};

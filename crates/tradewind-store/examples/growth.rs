@@ -75,7 +75,7 @@ async fn measure(directory: &Path) {
     println!("opened in {:.1?}", began.elapsed());
     let messages = load::head(&large);
     // Those before the ones that were under way at the end are all there.
-    let page = large.list_conversations(None, 1).await.unwrap();
+    let page = large.list_conversations(None, None, 1).await.unwrap();
     let conversations = page.total - AT_A_TIME;
     println!(
         "{messages} messages in {conversations} conversations: {:.0} bytes a message on disk",
@@ -127,7 +127,7 @@ async fn measure(directory: &Path) {
 async fn list(store: &Arc<SqliteStore>, conversations: u64) {
     for limit in [20, 100] {
         time(&format!("first {limit} conversations"), |_| async move {
-            let page = store.list_conversations(None, limit).await.unwrap();
+            let page = store.list_conversations(None, None, limit).await.unwrap();
             assert_eq!(page.items.len(), limit);
         })
         .await;

@@ -15,7 +15,7 @@ macro_rules! channel_columns {
     };
 }
 
-/// Of these three: a conversation with its last message, and its place in the list.
+/// Of these three: a conversation with its last message, and its row.
 macro_rules! conversation_columns {
     () => {
         concat!(
@@ -23,7 +23,7 @@ macro_rules! conversation_columns {
             ", ",
             $crate::columns::channel_columns!(),
             ", c.created_at_ms, c.contact_first_name, c.contact_last_name, c.contact_avatar_url, \
-             c.unread_count, c.last_message_row, c.row"
+             c.unread_count, c.row"
         )
     };
 }

@@ -1,9 +1,9 @@
 //! Conversations, what was said in them, and what people note about them.
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Search, Tag, TagColor, TagId};
 
-use crate::{ConversationCursor, MessageCursor, MessagePage, Page, StoreError};
+use crate::{ConversationCursor, ConversationPage, Found, MessageCursor, MessagePage, StoreError};
 
 /// What somebody does to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,18 @@ pub const FOLDED_CHARS_MAX: usize = 256;
 
 #[async_trait]
 pub trait Conversations {
-    /// Conversations, the one whose last message arrived latest first. `limit` is 1 to 1,000.
+    /// Conversations, or those that match a filter, the one whose last message arrived latest first.
+    /// `limit` is 1 to 1,000.
+    ///
+    /// Who follows [`ConversationPage::next`] from the first page to the end is shown each conversation that
+    /// was there at the beginning exactly once, while messages arrive. (What changes so that it begins or
+    /// ceases to match the filter meanwhile may be there or not.) Those that moved up come out of order.
     async fn list_conversations(
         &self,
+        filter: Option<Filter>,
         cursor: Option<ConversationCursor>,
         limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError>;
+    ) -> Result<ConversationPage, StoreError>;
 
     async fn find_conversation(
         &self,
@@ -65,6 +71,21 @@ pub trait Conversations {
         cursor: Option<MessageCursor>,
         limit: usize,
     ) -> Result<Option<MessagePage>, StoreError>;
+
+    /// Messages in which a search finds what it looks for, the newest first, below the message with the row
+    /// `before`; of one conversation, or of all. Every message that was stored before the call is looked at.
+    /// `None`: there is no such conversation. `limit` is 1 to 1,000. A page may hold less and yet lead on.
+    async fn search_messages(
+        &self,
+        search: Search,
+        conversation: Option<ConversationId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Found>, StoreError>;
+
+    /// Prepares a bounded number of messages for searches, which would otherwise wait for that. Whether
+    /// there are more.
+    async fn index_messages(&self) -> Result<bool, StoreError>;
 
     /// Notes something about a conversation, and appends an entry that says so
     /// ([`tradewind_model::EntryKind::ConversationChanged`]) if that changed it.
@@ -90,11 +111,22 @@ pub trait Conversations {
 
 /// A text as filters compare it: in lower case, and not endless.
 pub(crate) fn folded(text: &str) -> String {
-    text.to_lowercase().chars().take(FOLDED_CHARS_MAX).collect()
+    let lower = text.to_lowercase();
+    without_zero(&lower)
+        .chars()
+        .take(FOLDED_CHARS_MAX)
+        .collect()
 }
 
-/// The name by which filters find a contact.
+/// A text with another character for the one at which `SQLite` ends the texts that it compares with
+/// patterns.
+pub(crate) fn without_zero(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// The name by which filters find a contact: its words, a blank apart.
 pub(crate) fn folded_name(first: Option<&str>, last: Option<&str>) -> Option<String> {
-    let names: Vec<_> = [first, last].into_iter().flatten().collect();
-    (!names.is_empty()).then(|| folded(&names.join(" ")))
+    let names = [first, last].into_iter().flatten();
+    let words: Vec<_> = names.flat_map(str::split_whitespace).collect();
+    (!words.is_empty()).then(|| folded(&words.join(" ")))
 }

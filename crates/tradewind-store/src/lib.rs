@@ -16,15 +16,18 @@ mod coded;
 mod columns;
 mod conversations;
 pub mod crash;
+mod filter;
 mod migrations;
 mod open;
 mod page;
 mod postgres;
 mod range;
+mod search;
 mod share;
 mod sqlite;
 mod transfer;
 mod types;
+mod walk;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -45,10 +48,10 @@ pub use share::{Holder, Holding, Lease, Share};
 pub use sqlite::{BackupError, SqliteStore, back_up};
 pub use transfer::{Address, Moved, Place, Step, TransferError, transfer};
 pub use types::{
-    Appended, ConsumerId, ConsumerState, ConversationCursor, Disconnected, HeldLane, Idempotency,
-    LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress, Replay, ReplayRange,
-    Retention, SetAside, SetAsideEntry, Settlement, Standing, Start, StoreError, Swept, TokenHash,
-    Wanted,
+    Appended, ConsumerId, ConsumerState, ConversationCursor, ConversationPage, Disconnected, Found,
+    HeldLane, Idempotency, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress,
+    Replay, ReplayRange, Retention, SetAside, SetAsideEntry, Settlement, Standing, Start,
+    StoreError, Swept, TokenHash, Wanted,
 };
 
 /// The log, channels and webhooks, and where each consumer stands; the rest of the state is behind

@@ -6,8 +6,8 @@ use tradewind_model::{
 };
 
 use crate::{
-    AuditPage, ConversationCursor, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page,
-    SetAsideEntry, StoreError,
+    AuditPage, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, SetAsideEntry,
+    StoreError,
 };
 
 /// Entries one read returns at most, whatever the caller asks for.
@@ -96,41 +96,6 @@ impl Filling {
             entries: self.entries,
             read_to: end,
             more: false,
-        }
-    }
-}
-
-/// The places of a page of conversations: everything above `newest`, and below `oldest`, is on others.
-pub(crate) struct Window {
-    pub(crate) newest: u64,
-    pub(crate) oldest: u64,
-}
-
-impl Window {
-    /// `places` are those on the page, the highest first, which was asked for by `cursor`.
-    pub(crate) fn of(places: &[u64], cursor: Option<ConversationCursor>) -> Self {
-        let (newest, oldest) = match (places, cursor) {
-            ([first, .., last], _) => (*first, *last),
-            ([only], _) => (*only, *only),
-            ([], Some(ConversationCursor::Before(place))) => (place.saturating_sub(1), 0),
-            ([], Some(ConversationCursor::After(place))) => (u64::MAX, place.saturating_add(1)),
-            ([], None) => (u64::MAX, 0),
-        };
-        Self { newest, oldest }
-    }
-
-    pub(crate) fn page<T>(
-        &self,
-        items: Vec<T>,
-        above: bool,
-        below: bool,
-        total: u64,
-    ) -> Page<T, ConversationCursor> {
-        Page {
-            items,
-            previous: above.then_some(ConversationCursor::After(self.newest)),
-            next: below.then_some(ConversationCursor::Before(self.oldest)),
-            total,
         }
     }
 }

@@ -36,7 +36,9 @@ mod consumer;
 mod conversation;
 mod conversations;
 mod fault;
+mod filter;
 mod lane;
+mod listing;
 mod log;
 mod migrate;
 mod note;
@@ -45,6 +47,7 @@ mod readers;
 mod recent;
 mod replay;
 mod row;
+mod search;
 mod set_aside;
 mod sweep;
 mod token;
@@ -76,6 +79,7 @@ use fault::Faults;
 pub(crate) use migrate::{is_current, migrate};
 pub(crate) use open::Directory;
 use readers::Readers;
+use search::Words;
 use writer::{PACE, Writer};
 
 /// The store in one `SQLite` database.
@@ -85,6 +89,7 @@ pub struct SqliteStore {
     attempts: Attempts,
     writer: Writer,
     readers: Readers,
+    words: Words,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,6 +113,7 @@ impl SqliteStore {
             readers: Readers::open(&directory, Arc::clone(&faults))?,
             writer: Writer::start(connection, checkpointer, directory, head, faults, PACE)
                 .map_err(OpenError::Thread)?,
+            words: Words::beside(path),
             clock,
         })
     }
@@ -340,6 +346,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         // Readers first, so that the writer is the last to leave and can empty the write-ahead log.
+        self.words.close().await;
         self.readers.close().await;
         self.writer.signals().tokens.close();
         self.writer.signals().recent.close();

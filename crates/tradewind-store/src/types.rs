@@ -4,8 +4,8 @@ use std::fmt;
 
 use jiff::SignedDuration;
 use tradewind_model::{
-    ChannelId, Content, ConversationId, EntryKind, LogEntry, Message, MessageId, ReplayId, Sender,
-    SenderType, Sequence, Source, Timestamp, WebhookId,
+    ChannelId, Content, Conversation, ConversationId, EntryKind, LogEntry, Message, MessageId,
+    ReplayId, Sender, SenderType, Sequence, Source, Timestamp, WebhookId,
 };
 
 use crate::{Holder, Share};
@@ -269,13 +269,41 @@ pub struct Page<T, C> {
 
 pub type MessagePage = Page<Message, MessageCursor>;
 
-/// A place in the list of conversations. The number grows with every message that arrives.
+/// A page of the list of conversations, or of those that match a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationPage {
+    pub items: Vec<Conversation>,
+    /// The page before this one, if there is any.
+    pub previous: Option<ConversationCursor>,
+    /// Where it goes on, until all have been shown. The page there may be empty.
+    pub next: Option<ConversationCursor>,
+    /// All conversations.
+    pub total: u64,
+    /// Those that match the filter, as they were counted for the first page.
+    pub matching: u64,
+}
+
+/// A place in the list of conversations. The numbers are rows of messages, which grow as they arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConversationCursor {
-    /// The page of those less recent than this.
-    Before(u64),
+    /// The page of those that were not shown yet: they are below this, or have moved up since that message
+    /// was the newest.
+    Next {
+        below: u64,
+        seen: u64,
+        /// Matches of the filter, if there is one.
+        matching: Option<u64>,
+    },
     /// The page of those just more recent than this.
-    After(u64),
+    After { above: u64, matching: Option<u64> },
+}
+
+/// A page of what a search found, the newest message first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub messages: Vec<Message>,
+    /// Where it goes on: below the message with this row. The page there may be empty.
+    pub next: Option<u64>,
 }
 
 /// A place in the messages of a conversation.

@@ -74,10 +74,39 @@ CREATE TABLE conversation (
     -- The contact's name in lower case, by which filters find it; absent: it is not known.
     contact_folded TEXT
 ) WITH (fillfactor = 80);
-CREATE INDEX conversation_last ON conversation (last_message_row);
+-- With what filters ask for most, so that a walk down the list finds it there.
+CREATE INDEX conversation_last ON conversation (last_message_row, unread_count);
 CREATE INDEX conversation_contact ON conversation (contact_folded) WHERE contact_folded IS NOT NULL;
 CREATE INDEX conversation_channel ON conversation (channel_row);
 CREATE INDEX conversation_created ON conversation (created_at_ms);
+
+-- Runs of three characters of a contact's name, with a blank before and after. In a table of its own: an
+-- index of conversations is written with each message. What names a contact or forgets one keeps it up by
+-- itself, so that nothing can be left out.
+CREATE TABLE contact_name (
+    conversation_row BIGINT PRIMARY KEY,
+    parts TEXT[] NOT NULL
+);
+CREATE INDEX contact_name_parts ON contact_name USING gin (parts);
+
+CREATE FUNCTION keep_contact_name() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM contact_name WHERE conversation_row = OLD.row;
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.contact_folded IS NOT NULL THEN
+        INSERT INTO contact_name (conversation_row, parts)
+            SELECT NEW.row, ARRAY(SELECT DISTINCT substr(' ' || NEW.contact_folded || ' ', n, 3)
+                FROM generate_series(1, length(NEW.contact_folded)) n);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER contact_named AFTER UPDATE OF contact_folded ON conversation
+    FOR EACH ROW EXECUTE FUNCTION keep_contact_name();
+CREATE TRIGGER contact_came AFTER INSERT ON conversation
+    FOR EACH ROW WHEN (NEW.contact_folded IS NOT NULL) EXECUTE FUNCTION keep_contact_name();
+CREATE TRIGGER contact_went AFTER DELETE ON conversation
+    FOR EACH ROW WHEN (OLD.contact_folded IS NOT NULL) EXECUTE FUNCTION keep_contact_name();
 
 -- Its row is the sequence of its first entry. No foreign key to the conversation: it would cost a lock
 -- for each message, and conversations are removed with their last message only.
@@ -98,6 +127,24 @@ CREATE TABLE message (
     last_sequence BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX message_position ON message (conversation_row, position);
+
+-- The words of messages, for searches: made from the messages, when there is little else to do, by one node
+-- at a time.
+CREATE TABLE message_words (
+    row BIGINT PRIMARY KEY,
+    words TSVECTOR NOT NULL
+);
+CREATE INDEX message_words_words ON message_words USING gin (words);
+
+-- One row.
+CREATE TABLE indexed (
+    one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one),
+    -- Messages up to this row have their words there.
+    message_row BIGINT NOT NULL,
+    -- Of messages up to this row that were removed before, none has its words there any more.
+    cleaned_row BIGINT NOT NULL
+);
+INSERT INTO indexed (message_row, cleaned_row) VALUES (0, 0);
 
 -- A lane is what keeps an order: a conversation, or a channel for the facts about it. `lane_row` is the
 -- row of the conversation, or minus the row of the channel.

@@ -31,6 +31,9 @@ pub(super) const VERB_MAX: Duration = Duration::from_secs(5);
 pub(super) const LONG_MAX: Duration = Duration::from_secs(30);
 /// A node that hangs in the middle of a transaction, or is cut off there, holds its rows no longer.
 const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '3s'";
+/// The same for what reads at one moment. Statements made up for one filter are not worth compiling.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+     SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL jit = off";
 /// How long sent data may stay unacknowledged, and a connection silent, before it is given up.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 
@@ -258,6 +261,15 @@ impl Connection {
                 Err(error)
             }
         }
+    }
+
+    pub(super) async fn begin_reading(&self) -> Result<(), StoreError> {
+        Ok(self.batch_execute(BEGIN_READING).await?)
+    }
+
+    /// There is nothing to commit.
+    pub(super) async fn end_reading(&self) -> Result<(), StoreError> {
+        Ok(self.batch_execute("ROLLBACK").await?)
     }
 
     pub(super) async fn begin(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Lists of conversations and of their messages.
+//! Conversations and lists of their messages.
 
 use std::collections::BTreeMap;
 
@@ -12,49 +12,12 @@ use super::{
 };
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
 use crate::{
-    ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
-    page::{Positions, Window, integer, page_limit, row_limit},
+    MessageCursor, MessagePage, StoreError,
+    page::{Positions, integer},
 };
 
-macro_rules! conversation_joins {
-    () => {
-        " FROM conversation c
-          JOIN message m ON m.row = c.last_message_row
-          JOIN channel h ON h.row = c.channel_row "
-    };
-}
-
-/// A conversation and its place in the list.
-type Placed = (u64, Conversation);
-
-/// The same, with its row: what is noted about it is still to be read.
-type Bare = (i64, Placed);
-
-pub(super) async fn list_conversations(
-    db: &Client,
-    cursor: Option<ConversationCursor>,
-    limit: usize,
-) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-    let limit = page_limit(limit);
-    let placed = match cursor {
-        None => before(db, u64::MAX, limit).await?,
-        Some(ConversationCursor::Before(place)) => before(db, place, limit).await?,
-        Some(ConversationCursor::After(place)) => after(db, place, limit).await?,
-    };
-    let places: Vec<u64> = placed.iter().map(|(place, _)| *place).collect();
-    let window = Window::of(&places, cursor);
-    let row = db
-        .query_typed_one(
-            "SELECT EXISTS (SELECT 1 FROM conversation WHERE last_message_row > $1),
-                 EXISTS (SELECT 1 FROM conversation WHERE last_message_row < $2),
-                 conversations
-             FROM counter",
-            params![integer(window.newest) => INT8, integer(window.oldest) => INT8],
-        )
-        .await?;
-    let items = placed.into_iter().map(|(_, item)| item).collect();
-    Ok(window.page(items, row.try_get(0)?, row.try_get(1)?, number(&row, 2)?))
-}
+/// A conversation's row, and all of it but what is noted about it.
+type Bare = (i64, Conversation);
 
 pub(super) async fn find_conversation(
     db: &Client,
@@ -65,17 +28,41 @@ pub(super) async fn find_conversation(
             concat!(
                 "SELECT ",
                 conversation_columns!(),
-                conversation_joins!(),
-                "WHERE c.id = $1"
+                " FROM conversation c
+                  JOIN message m ON m.row = c.last_message_row
+                  JOIN channel h ON h.row = c.channel_row
+                  WHERE c.id = $1"
             ),
             params![id.uuid() => UUID],
         )
         .await?;
-    let placed = with_notes(db, row.iter()).await?;
-    Ok(placed
-        .into_iter()
-        .next()
-        .map(|(_, conversation)| conversation))
+    let found = with_notes(db, row.as_slice()).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The conversations with these rows, in this order.
+pub(super) async fn conversations_at(
+    db: &Client,
+    rows: &[i64],
+) -> Result<Vec<Conversation>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = db
+        .query_typed(
+            concat!(
+                "SELECT ",
+                conversation_columns!(),
+                " FROM UNNEST($1::INT8[]) WITH ORDINALITY AS n (row, place)
+                  JOIN conversation c ON c.row = n.row
+                  JOIN message m ON m.row = c.last_message_row
+                  JOIN channel h ON h.row = c.channel_row
+                  ORDER BY n.place"
+            ),
+            params![rows => INT8_ARRAY],
+        )
+        .await?;
+    with_notes(db, &rows).await
 }
 
 pub(super) async fn list_messages(
@@ -102,39 +89,6 @@ pub(super) async fn list_messages(
     Ok(Some(positions.page(items, from, to)))
 }
 
-async fn before(db: &Client, place: u64, limit: usize) -> Result<Vec<Placed>, StoreError> {
-    let rows = db
-        .query_typed(
-            concat!(
-                "SELECT ",
-                conversation_columns!(),
-                conversation_joins!(),
-                "WHERE c.last_message_row < $1
-                 ORDER BY c.last_message_row DESC LIMIT $2"
-            ),
-            params![integer(place) => INT8, row_limit(limit) => INT8],
-        )
-        .await?;
-    with_notes(db, rows.iter()).await
-}
-
-/// Those just above `place`, in the order of the list: the highest first.
-async fn after(db: &Client, place: u64, limit: usize) -> Result<Vec<Placed>, StoreError> {
-    let rows = db
-        .query_typed(
-            concat!(
-                "SELECT ",
-                conversation_columns!(),
-                conversation_joins!(),
-                "WHERE c.last_message_row > $1
-                 ORDER BY c.last_message_row LIMIT $2"
-            ),
-            params![integer(place) => INT8, row_limit(limit) => INT8],
-        )
-        .await?;
-    with_notes(db, rows.iter().rev()).await
-}
-
 async fn messages(
     db: &Client,
     conversation_row: i64,
@@ -159,26 +113,22 @@ async fn messages(
 }
 
 /// Reads conversations, and what is noted about them.
-async fn with_notes<'r>(
-    db: &Client,
-    rows: impl Iterator<Item = &'r Row>,
-) -> Result<Vec<Placed>, StoreError> {
-    let found: Vec<Bare> = rows.map(bare).collect::<Result<_, _>>()?;
+async fn with_notes(db: &Client, rows: &[Row]) -> Result<Vec<Conversation>, StoreError> {
+    let found: Vec<Bare> = rows.iter().map(bare).collect::<Result<_, _>>()?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
     let rows: Vec<i64> = found.iter().map(|(row, _)| *row).collect();
     let mut notes = notes_of(db, &rows).await?;
-    let placed = found.into_iter().map(|(row, (place, conversation))| {
+    let noted = found.into_iter().map(|(row, conversation)| {
         let Notes { tags, metadata } = notes.remove(&row).unwrap_or_default();
-        let noted = Conversation {
+        Conversation {
             tags,
             metadata,
             ..conversation
-        };
-        (place, noted)
+        }
     });
-    Ok(placed.collect())
+    Ok(noted.collect())
 }
 
 fn bare(row: &Row) -> Result<Bare, StoreError> {
@@ -199,5 +149,5 @@ fn bare(row: &Row) -> Result<Bare, StoreError> {
         tags: Vec::new(),
         metadata: BTreeMap::new(),
     };
-    Ok((row.try_get(own + 6)?, (number(row, own + 5)?, conversation)))
+    Ok((row.try_get(own + 5)?, conversation))
 }

@@ -1,25 +1,28 @@
 //! The verbs of [`Conversations`].
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Search, Tag, TagColor, TagId};
 
 use super::{
     PostgresStore,
-    connect::{VERB_MAX, within},
-    conversation, note,
+    connect::{LONG_MAX, VERB_MAX, within},
+    conversation, listing, note,
+    search::{index_messages, newest, search_all, search_conversation},
 };
 use crate::{
-    ConversationCursor, Conversations, MessageCursor, MessagePage, Note, Noted, Page, StoreError,
+    ConversationCursor, ConversationPage, Conversations, Found, MessageCursor, MessagePage, Note,
+    Noted, StoreError,
 };
 
 #[async_trait]
 impl Conversations for PostgresStore {
     async fn list_conversations(
         &self,
+        filter: Option<Filter>,
         cursor: Option<ConversationCursor>,
         limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        on!(self, db => conversation::list_conversations(&db, cursor, limit))
+    ) -> Result<ConversationPage, StoreError> {
+        reading!(self, db => listing::list_conversations(&db, filter.as_ref(), cursor, limit))
     }
 
     async fn find_conversation(
@@ -36,6 +39,27 @@ impl Conversations for PostgresStore {
         limit: usize,
     ) -> Result<Option<MessagePage>, StoreError> {
         on!(self, db => conversation::list_messages(&db, conversation, cursor, limit))
+    }
+
+    async fn search_messages(
+        &self,
+        search: Search,
+        conversation: Option<ConversationId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Found>, StoreError> {
+        if let Some(id) = conversation {
+            return on!(self, LONG_MAX, db => {
+                search_conversation(&db, &search, id, before, limit)
+            });
+        }
+        let newest = on!(self, db => newest(&db))?;
+        while within_transaction!(self, db => index_messages(&db, newest))? {}
+        on!(self, LONG_MAX, db => search_all(&db, &search, before, limit)).map(Some)
+    }
+
+    async fn index_messages(&self) -> Result<bool, StoreError> {
+        within_transaction!(self, db => index_messages(&db, u64::MAX))
     }
 
     async fn note(&self, conversation: ConversationId, note: Note) -> Result<Noted, StoreError> {

@@ -29,6 +29,21 @@ macro_rules! within_transaction {
     }};
 }
 
+/// Runs statements that read what was there at one moment, for longer if need be.
+macro_rules! reading {
+    ($store:expr, $db:ident => $work:expr) => {{
+        let $db = $store.pool.get().await?;
+        let outcome = within(LONG_MAX, async {
+            $db.begin_reading().await?;
+            let worked = $work.await;
+            $db.end_reading().await?;
+            worked
+        })
+        .await;
+        $db.release(outcome)
+    }};
+}
+
 /// The same for what may change webhooks or replays, which all nodes are told.
 macro_rules! change {
     ($store:expr, $db:ident => $work:expr) => {{

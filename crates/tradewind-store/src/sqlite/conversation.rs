@@ -1,4 +1,4 @@
-//! Lists of conversations and of their messages.
+//! Conversations and lists of their messages.
 //!
 //! Pages are cut along indexes and totals are kept or computed from positions, so that a page costs
 //! the same whether there are ten conversations or a million.
@@ -15,34 +15,10 @@ use super::{
     row::{get, message},
 };
 use crate::columns::{CHANNEL_WIDTH, MESSAGE_WIDTH, conversation_columns, message_columns};
-use crate::{
-    ConversationCursor, MessageCursor, MessagePage, Page, StoreError,
-    page::{Positions, Window, integer, page_limit, row_limit},
-};
+use crate::{MessageCursor, MessagePage, StoreError, page::Positions};
 
-/// A conversation and its place in the list.
-type Placed = (u64, Conversation);
-
-/// The same, with its row: what is noted about it is still to be read.
-type Bare = (i64, Placed);
-
-pub(super) fn list_conversations(
-    db: &Connection,
-    cursor: Option<ConversationCursor>,
-    limit: usize,
-) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-    let limit = page_limit(limit);
-    let placed = match cursor {
-        None => conversations_before(db, u64::MAX, limit)?,
-        Some(ConversationCursor::Before(place)) => conversations_before(db, place, limit)?,
-        Some(ConversationCursor::After(place)) => conversations_after(db, place, limit)?,
-    };
-    let places: Vec<u64> = placed.iter().map(|(place, _)| *place).collect();
-    let window = Window::of(&places, cursor);
-    let (above, below, total) = around(db, &window)?;
-    let items = placed.into_iter().map(|(_, item)| item).collect();
-    Ok(window.page(items, above, below, total))
-}
+/// A conversation's row, and all of it but what is noted about it.
+type Bare = (i64, Conversation);
 
 pub(super) fn find_conversation(
     db: &Connection,
@@ -60,7 +36,22 @@ pub(super) fn find_conversation(
         .query_row([id.uuid()], bare)
         .optional()?;
     let found = found.map(|bare| with_notes(db, bare)).transpose()?;
-    Ok(found.map(|(_, conversation)| conversation))
+    Ok(found)
+}
+
+/// The conversation with this row.
+pub(super) fn conversation_at(db: &Connection, row: i64) -> Result<Conversation, StoreError> {
+    let bare = db
+        .prepare_cached(concat!(
+            "-- conversation_at\n SELECT ",
+            conversation_columns!(),
+            " FROM conversation c
+              JOIN message m ON m.row = c.last_message_row
+              JOIN channel h ON h.row = c.channel_row
+              WHERE c.row = ?1"
+        ))?
+        .query_row([row], bare)?;
+    Ok(with_notes(db, bare)?)
 }
 
 pub(super) fn list_messages(
@@ -74,64 +65,6 @@ pub(super) fn list_messages(
     };
     let (from, to) = positions.range(cursor, limit);
     Ok(Some(positions.page(messages(db, row, from, to)?, from, to)))
-}
-
-fn conversations_before(
-    db: &Connection,
-    place: u64,
-    limit: usize,
-) -> Result<Vec<Placed>, StoreError> {
-    let found = db
-        .prepare_cached(concat!(
-            "-- conversations_before\n SELECT ",
-            conversation_columns!(),
-            " FROM conversation c
-              JOIN message m ON m.row = c.last_message_row
-              JOIN channel h ON h.row = c.channel_row
-              WHERE c.last_message_row < ?1
-              ORDER BY c.last_message_row DESC LIMIT ?2"
-        ))?
-        .query_map((integer(place), row_limit(limit)), bare)?
-        .map(|bare| with_notes(db, bare?))
-        .collect::<Result<_, _>>()?;
-    Ok(found)
-}
-
-/// Those just above `place`, in the order of the list: the highest first.
-fn conversations_after(
-    db: &Connection,
-    place: u64,
-    limit: usize,
-) -> Result<Vec<Placed>, StoreError> {
-    let mut found = db
-        .prepare_cached(concat!(
-            "-- conversations_after\n SELECT ",
-            conversation_columns!(),
-            " FROM conversation c
-              JOIN message m ON m.row = c.last_message_row
-              JOIN channel h ON h.row = c.channel_row
-              WHERE c.last_message_row > ?1
-              ORDER BY c.last_message_row LIMIT ?2"
-        ))?
-        .query_map((integer(place), row_limit(limit)), bare)?
-        .map(|bare| with_notes(db, bare?))
-        .collect::<Result<Vec<_>, _>>()?;
-    found.reverse();
-    Ok(found)
-}
-
-/// Whether there are conversations above a page and below it, and how many there are in all.
-fn around(db: &Connection, page: &Window) -> rusqlite::Result<(bool, bool, u64)> {
-    db.prepare_cached(
-        "-- around
-         SELECT EXISTS (SELECT 1 FROM conversation WHERE last_message_row > ?1),
-             EXISTS (SELECT 1 FROM conversation WHERE last_message_row < ?2),
-             conversations
-         FROM counter",
-    )?
-    .query_row((integer(page.newest), integer(page.oldest)), |row| {
-        Ok((row.get(0)?, row.get(1)?, get(row, 2)?))
-    })
 }
 
 /// The row of a conversation, and its positions.
@@ -173,14 +106,12 @@ fn messages(
 }
 
 /// Reads what is noted about a conversation.
-fn with_notes(db: &Connection, (row, placed): Bare) -> rusqlite::Result<Placed> {
-    let (place, conversation) = placed;
-    let noted = Conversation {
+fn with_notes(db: &Connection, (row, conversation): Bare) -> rusqlite::Result<Conversation> {
+    Ok(Conversation {
         tags: tags_of(db, row)?,
         metadata: metadata_of(db, row)?,
         ..conversation
-    };
-    Ok((place, noted))
+    })
 }
 
 fn bare(row: &Row<'_>) -> rusqlite::Result<Bare> {
@@ -201,5 +132,5 @@ fn bare(row: &Row<'_>) -> rusqlite::Result<Bare> {
         tags: Vec::new(),
         metadata: BTreeMap::new(),
     };
-    Ok((row.get(own + 6)?, (get(row, own + 5)?, conversation)))
+    Ok((row.get(own + 5)?, conversation))
 }

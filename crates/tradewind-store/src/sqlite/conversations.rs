@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tradewind_model::{Conversation, ConversationId, Tag, TagColor, TagId};
+use tradewind_model::{Conversation, ConversationId, Filter, Search, Tag, TagColor, TagId};
 
-use super::{SqliteStore, conversation, note};
+use super::{SqliteStore, conversation, listing, note, search::search_conversation};
 use crate::{
-    ConversationCursor, Conversations, MessageCursor, MessagePage, Note, Noted, Page, StoreError,
-    page::row_limit,
+    ConversationCursor, ConversationPage, Conversations, Found, MessageCursor, MessagePage, Note,
+    Noted, StoreError, page::row_limit,
 };
 
 #[async_trait]
 impl Conversations for SqliteStore {
     async fn list_conversations(
         &self,
+        filter: Option<Filter>,
         cursor: Option<ConversationCursor>,
         limit: usize,
-    ) -> Result<Page<Conversation, ConversationCursor>, StoreError> {
-        read!(self, db => conversation::list_conversations(db, cursor, limit))
+    ) -> Result<ConversationPage, StoreError> {
+        read!(self, db => listing::list_conversations(db, filter.as_ref(), cursor, limit))
     }
 
     async fn find_conversation(
@@ -35,6 +36,24 @@ impl Conversations for SqliteStore {
         limit: usize,
     ) -> Result<Option<MessagePage>, StoreError> {
         read!(self, db => conversation::list_messages(db, conversation, cursor, limit))
+    }
+
+    async fn search_messages(
+        &self,
+        search: Search,
+        conversation: Option<ConversationId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Found>, StoreError> {
+        if let Some(id) = conversation {
+            return read!(self, db => search_conversation(db, &search, id, before, limit));
+        }
+        let found = self.words.search(&self.readers, search, before, limit);
+        Ok(Some(found.await?))
+    }
+
+    async fn index_messages(&self) -> Result<bool, StoreError> {
+        self.words.add(&self.readers).await
     }
 
     async fn note(&self, conversation: ConversationId, note: Note) -> Result<Noted, StoreError> {

@@ -75,6 +75,41 @@ pub(super) fn message_rows_back(
     Ok(rows)
 }
 
+/// The last message of a conversation whose row is less than `below`; `last` is its last of all.
+pub(super) fn message_back_from(
+    db: &Connection,
+    conversation_row: i64,
+    last: i64,
+    below: i64,
+) -> Result<Option<i64>, StoreError> {
+    if last < below {
+        return Ok(Some(last));
+    }
+    let Some((first, end)) = ends(db, conversation_row)? else {
+        return Ok(None);
+    };
+    let position = position_from(db, conversation_row, first..=end, below)?;
+    let to = position.saturating_add(2 * ANCHOR_EVERY);
+    let mut rows = message_rows(db, conversation_row, position.saturating_sub(1), to)?;
+    rows.retain(|row| *row < below);
+    Ok(rows.last().copied())
+}
+
+/// The message before this one in its conversation, if it is there.
+pub(super) fn message_before(
+    db: &Connection,
+    conversation_row: i64,
+    row: i64,
+) -> Result<Option<i64>, StoreError> {
+    let Some(this) = step(db, row)? else {
+        return Ok(None);
+    };
+    let Some(before) = previous(db, conversation_row, &this)? else {
+        return Ok(None);
+    };
+    Ok(step(db, before)?.map(|_| before))
+}
+
 /// Sequences of the entries of a lane that are in `range`, in order, at most `limit`.
 pub(super) fn sequences(
     db: &Connection,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     NOTES_MAX, Note, Noted, StoreError,
-    coded::Coded as _,
+    coded::Coded,
     conversations::{folded, folded_name},
     page::integer,
 };

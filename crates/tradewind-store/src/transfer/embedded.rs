@@ -231,6 +231,9 @@ mod tests {
     const LEFT: [&str; 2] = ["previous_row", "anchor"];
     const OTHER_TABLES: [&str; 3] = ["counter", "migration", "sqlite_sequence"];
 
+    /// What triggers keep up, in several tables.
+    const KEPT_UP: &str = "contact_name";
+
     fn names(db: &Connection, sql: &str) -> BTreeSet<String> {
         let mut statement = db.prepare(sql).unwrap();
         let names = statement.query_map([], |row| row.get(0)).unwrap();
@@ -241,7 +244,8 @@ mod tests {
     fn no_table_and_no_column_is_forgotten() {
         let mut db = Connection::open_in_memory().unwrap();
         sqlite::migrate(&mut db, Timestamp::MIN).unwrap();
-        let tables = names(&db, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+        let mut tables = names(&db, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+        tables.retain(|table| !table.starts_with(KEPT_UP));
         let moved = TABLES.iter().map(|table| table.name);
         let known: BTreeSet<_> = moved.chain(OTHER_TABLES).map(str::to_owned).collect();
         assert_eq!(tables, known);

@@ -268,7 +268,7 @@ async fn a_refused_message_leaves_nothing(world: World) {
     assert_eq!(
         world
             .store
-            .list_conversations(None, 10)
+            .list_conversations(None, None, 10)
             .await
             .unwrap()
             .total,

@@ -127,7 +127,11 @@ async fn the_conversations_of_a_disconnected_channel_stay(world: World) {
 
     assert!(!conversation.channel.connected);
     assert_eq!(world.messages(conversation.id).await, [message]);
-    let page = world.store.list_conversations(None, 10).await.unwrap();
+    let page = world
+        .store
+        .list_conversations(None, None, 10)
+        .await
+        .unwrap();
     assert_eq!(page.items, [conversation]);
 }
 

@@ -173,7 +173,11 @@ async fn notes_are_in_lists_too(world: World) {
     world.receive(&channel, "grace", "hello").await;
     note(&world, id, Note::Tag(tag_id(1))).await;
     note(&world, id, set("city", "Ulm")).await;
-    let page = world.store.list_conversations(None, 10).await.unwrap();
+    let page = world
+        .store
+        .list_conversations(None, None, 10)
+        .await
+        .unwrap();
     let noted: Vec<_> = page
         .items
         .iter()

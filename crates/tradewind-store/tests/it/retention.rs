@@ -35,7 +35,7 @@ pub(crate) const LOG: Retention = Retention {
     audit: None,
 };
 
-const ALL: Retention = Retention {
+pub(crate) const ALL: Retention = Retention {
     log: Some(SignedDuration::from_secs(100)),
     messages: Some(SignedDuration::from_secs(1_000)),
     idempotency_keys: Some(SignedDuration::from_secs(100)),
@@ -192,7 +192,11 @@ async fn a_conversation_goes_with_its_last_message(world: World) {
     );
     // The newest message of all stays, however old it is.
     assert_eq!(texts(&world.messages(of("ben")).await), ["only"]);
-    let page = world.store.list_conversations(None, 10).await.unwrap();
+    let page = world
+        .store
+        .list_conversations(None, None, 10)
+        .await
+        .unwrap();
     assert_eq!((page.items.len(), page.total), (1, 1));
 
     say(&world, "ada", &["again"], 0).await;

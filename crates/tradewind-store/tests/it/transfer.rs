@@ -46,7 +46,11 @@ const HASH: TokenHash = TokenHash([7; 32]);
 
 async fn content(world: &World) -> Content {
     let store = &world.store;
-    let conversations = store.list_conversations(None, 1_000).await.unwrap().items;
+    let conversations = store
+        .list_conversations(None, None, 1_000)
+        .await
+        .unwrap()
+        .items;
     let (mut messages, mut lanes) = (Vec::new(), Vec::new());
     for conversation in &conversations {
         messages.push(world.messages(conversation.id).await);
@@ -220,7 +224,11 @@ async fn goes_on(world: &World, before: &Content) {
             .unwrap()
             .contains(&channel)
     );
-    let listed = world.store.list_conversations(None, 10).await.unwrap();
+    let listed = world
+        .store
+        .list_conversations(None, None, 10)
+        .await
+        .unwrap();
     let before = u64::try_from(before.conversations.len()).unwrap();
     assert_eq!(listed.total, before + 1);
 }

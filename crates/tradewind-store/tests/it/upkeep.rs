@@ -62,7 +62,7 @@ async fn a_closed_store_refuses_every_verb(world: World) {
             .open_consumer(&source_consumer(), Start::Head)
             .await
             .err(),
-        store.list_conversations(None, 10).await.err(),
+        store.list_conversations(None, None, 10).await.err(),
         store.find_conversation(id).await.err(),
         store.list_messages(id, None, 10).await.err(),
         store

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
-use tradewind_model::{ConversationId, TagId};
+use tradewind_model::{ConversationId, Filter, TagId};
 use tradewind_store::{ConversationCursor, NOTES_MAX, Note, Noted};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -41,6 +41,31 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 errors!(InfoErrors: ConversationNotFound);
 errors!(NoteErrors: ConversationNotFound, TooManyNotes { max: NOTES_MAX });
 
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+struct ListRequest {
+    /// Which of them, such as `display_name:*Lovelace AND unread_count:[1 TO *]`; the docs have the language.
+    filters: Option<String>,
+    /// A cursor that this list gave; absent or empty for the first page.
+    cursor: Option<String>,
+    /// Conversations of a page: 20 if left out or less than 1, and at most 100.
+    page_size: Option<i64>,
+}
+
+impl ListRequest {
+    /// The filter; one of blanks is none.
+    fn filter(&self) -> Result<Option<Filter>, ApiError> {
+        let text = self.filters.as_deref().unwrap_or_default();
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let filter = Filter::parse(text);
+        filter
+            .map(Some)
+            .map_err(|error| ApiError::invalid("filters", error.to_string()))
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 struct InfoRequest {
     #[schema(value_type = Uuid)]
@@ -76,7 +101,10 @@ struct ContactRequest {
     post,
     path = "/conversations.list",
     security(("token" = ["read"])),
-    request_body(content = inline(Option<PageRequest>), example = json!({"page_size": 20})),
+    request_body(content = inline(Option<ListRequest>), example = json!({
+        "filters": "source:chat_plugin AND unread_count:[1 TO *]",
+        "page_size": 20,
+    })),
     responses((
         status = 200,
         description = "A page of conversations.",
@@ -95,17 +123,19 @@ struct ContactRequest {
 async fn list(
     _: Reader,
     State(app): State<App>,
-    JsonOrNothing(page): JsonOrNothing<PageRequest>,
+    JsonOrNothing(request): JsonOrNothing<ListRequest>,
 ) -> Result<Answer<PageView<ConversationView>>, ApiError> {
+    let filter = request.filter()?;
+    let page = PageRequest::new(request.cursor, request.page_size);
     let cursor = page.cursor::<ConversationCursor>()?;
     let page = app
         .store
-        .list_conversations(cursor, page.size(PAGE_SIZE_DEFAULT))
+        .list_conversations(filter, cursor, page.size(PAGE_SIZE_DEFAULT))
         .await?;
     let metadata = PageMetadata::new(page.previous, page.next, page.total);
     Ok(Answer(PageView {
         data: page.items.iter().map(ConversationView::new).collect(),
-        response_metadata: metadata.filtered(page.total),
+        response_metadata: metadata.filtered(page.matching),
     }))
 }
 

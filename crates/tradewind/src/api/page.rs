@@ -68,17 +68,36 @@ pub(crate) fn decode<C: Cursor>(text: &str) -> Option<C> {
 
 impl Cursor for ConversationCursor {
     fn render(self) -> String {
+        let counted = |matching: Option<u64>| match matching {
+            Some(matching) => format!(".{matching}"),
+            None => String::new(),
+        };
         match self {
-            Self::Before(recency) => format!("b{recency}"),
-            Self::After(recency) => format!("a{recency}"),
+            Self::Next {
+                below,
+                seen,
+                matching,
+            } => format!("w{below}.{seen}{}", counted(matching)),
+            Self::After { above, matching } => format!("a{above}{}", counted(matching)),
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if let Some(recency) = text.strip_prefix('b') {
-            return recency.parse().ok().map(Self::Before);
-        }
-        text.strip_prefix('a')?.parse().ok().map(Self::After)
+        let (kind, numbers) = text.split_at_checked(1)?;
+        let numbers = numbers.split('.').map(|number| number.parse().ok());
+        let numbers: Option<Vec<u64>> = numbers.collect();
+        Some(match (kind, &numbers?[..]) {
+            ("w", &[below, seen, ref matching @ ..]) if matching.len() <= 1 => Self::Next {
+                below,
+                seen,
+                matching: matching.first().copied(),
+            },
+            ("a", &[above, ref matching @ ..]) if matching.len() <= 1 => Self::After {
+                above,
+                matching: matching.first().copied(),
+            },
+            _ => return None,
+        })
     }
 }
 
@@ -183,8 +202,24 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_went() {
         for cursor in [
-            ConversationCursor::Before(0),
-            ConversationCursor::After(u64::MAX),
+            ConversationCursor::Next {
+                below: 0,
+                seen: 9,
+                matching: None,
+            },
+            ConversationCursor::Next {
+                below: 5,
+                seen: u64::MAX,
+                matching: Some(7),
+            },
+            ConversationCursor::After {
+                above: u64::MAX,
+                matching: None,
+            },
+            ConversationCursor::After {
+                above: 0,
+                matching: Some(0),
+            },
         ] {
             assert_eq!(ConversationCursor::parse(&cursor.render()), Some(cursor));
         }
@@ -202,6 +237,12 @@ mod tests {
         for text in ["x", "eDE", "%%%", "YjE.", "ü"] {
             let request = PageRequest::new(Some(text.to_owned()), None);
             assert!(request.cursor::<MessageCursor>().is_err(), "{text}");
+        }
+        // The first is how they once were.
+        for text in [
+            "b5", "w", "w5", "w5.", "w1.2.3.4", "a", "a1.2.3", "w-1.2", "é",
+        ] {
+            assert_eq!(ConversationCursor::parse(text), None, "{text}");
         }
     }
 
