@@ -1,8 +1,11 @@
 //! `messages.*`: answering, and reading what was said.
 
 use axum::{Json as Answer, Router, extract::State, routing::post};
-use serde::Deserialize;
-use tradewind_model::{Content, ConversationId, DeliveryState, MessageId, Sender, SenderType};
+use serde::{Deserialize, Serialize};
+use tradewind_model::{
+    ChannelId, Content, ConversationId, DeliveryState, Message, MessageId, Search, Sender,
+    SenderType,
+};
 use tradewind_store::{Appended, MessageCursor, NewMessage, Origin};
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
         error::ApiError,
         extract::{Json, object},
         idempotency::IdempotencyKey,
-        page::{PageMetadata, PageRequest, PageView},
+        page::{NextCursor, PageMetadata, PageRequest, PageView, SearchCursor},
         view::MessageView,
     },
     app::App,
@@ -23,6 +26,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/messages.send", post(send))
         .route("/messages.list", post(list))
+        .route("/messages.search", post(search))
 }
 
 #[derive(Deserialize)]
@@ -59,6 +63,28 @@ struct ListRequest {
     page_size: Option<i64>,
 }
 
+#[derive(Deserialize)]
+struct SearchRequest {
+    query: String,
+    conversation_id: Option<ConversationId>,
+    cursor: Option<String>,
+    page_size: Option<i64>,
+}
+
+/// A message that was found, and where.
+#[derive(Debug, Serialize)]
+struct FoundView {
+    conversation_id: ConversationId,
+    channel_id: ChannelId,
+    message: MessageView,
+}
+
+#[derive(Debug, Serialize)]
+struct FoundPage {
+    data: Vec<FoundView>,
+    response_metadata: NextCursor,
+}
+
 /// Stores the message and answers; it goes out from the log, after those before it.
 async fn send(
     Agent(token): Agent,
@@ -93,7 +119,7 @@ async fn send(
 }
 
 /// The message that an append came to, or why it came to none.
-pub(crate) fn stored(appended: Appended) -> Result<tradewind_model::Message, ApiError> {
+pub(crate) fn stored(appended: Appended) -> Result<Message, ApiError> {
     match appended {
         Appended::Stored(message) | Appended::Repeated(message) => Ok(message),
         Appended::KeyReused => Err(ApiError::IdempotencyKeyReused),
@@ -120,5 +146,32 @@ async fn list(
     Ok(Answer(PageView {
         data: page.items.iter().map(MessageView::new).collect(),
         response_metadata: PageMetadata::new(page.previous, page.next, page.total),
+    }))
+}
+
+/// Newest first.
+async fn search(
+    _: Reader,
+    State(app): State<App>,
+    Json(request): Json<SearchRequest>,
+) -> Result<Answer<FoundPage>, ApiError> {
+    let search = Search::parse(&request.query)
+        .map_err(|error| ApiError::invalid("query", error.to_string()))?;
+    let page = PageRequest::new(request.cursor, request.page_size);
+    let before = page.cursor::<SearchCursor>()?.map(|cursor| cursor.before);
+    let size = page.size(PAGE_SIZE_DEFAULT);
+    let found = app
+        .store
+        .search_messages(search, request.conversation_id, before, size)
+        .await?;
+    let found = found.ok_or(ApiError::ConversationNotFound)?;
+    let view = |message: &Message| FoundView {
+        conversation_id: message.conversation_id,
+        channel_id: message.channel_id,
+        message: MessageView::new(message),
+    };
+    Ok(Answer(FoundPage {
+        data: found.messages.iter().map(view).collect(),
+        response_metadata: NextCursor::new(found.next.map(|before| SearchCursor { before })),
     }))
 }
