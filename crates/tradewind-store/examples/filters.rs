@@ -142,7 +142,7 @@ async fn annotate(store: &SqliteStore, n: u64, count: u64) {
         store.note(id, Note::Tag(tag())).await.unwrap();
     }
     // All but one in a hundred thousand are read in time.
-    if !n.is_multiple_of(100_000) && n % 2 == 0 {
+    if !n.is_multiple_of(100_000) && n.is_multiple_of(2) {
         store.note(id, Note::Read).await.unwrap();
     }
 }
