@@ -93,6 +93,8 @@ impl Server {
         tasks.spawn_service("live updates", feed.run(tasks.stop_token()));
         let sweep = upkeep::run(Arc::clone(&store), settings.retention(), tasks.stop_token());
         tasks.spawn_service("upkeep", sweep);
+        let index = upkeep::index(Arc::clone(&store), tasks.stop_token());
+        tasks.spawn_service("search", index);
 
         let request_max = Duration::from_secs(settings.server.request_seconds);
         let app = App::new(Parts {

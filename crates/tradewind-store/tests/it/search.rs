@@ -238,3 +238,81 @@ async fn a_word_without_end_is_found(world: World) {
     say(&world, "ada", &[&long, "x"]).await;
     assert_eq!(search(&world, &"x".repeat(1_000)).await, [long]);
 }
+
+/// What only the index in a file of its own has to bear.
+mod of_a_file {
+    use std::{fs, path::Path, sync::Arc};
+
+    use tempfile::TempDir;
+    use tradewind_store::back_up;
+
+    use super::{say, search};
+    use crate::{sqlite::Sqlite, world::World};
+
+    async fn spoiled(spoil: impl FnOnce(&Path)) {
+        let directory = Arc::new(TempDir::new().unwrap());
+        let mut world = World::new(Sqlite::at(Arc::clone(&directory))).await;
+        say(&world, "ada", &["one fish", "two fish"]).await;
+        assert_eq!(search(&world, "fish").await.len(), 2);
+        world.store.close().await;
+        spoil(&directory.path().join("search.db"));
+        world.reopen().await;
+        say(&world, "ada", &["three fish"]).await;
+        let found = search(&world, "fish").await;
+        assert_eq!(found, ["three fish", "two fish", "one fish"]);
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_missing_is_made() {
+        spoiled(|file| fs::remove_file(file).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_no_database_is_made_anew() {
+        spoiled(|file| fs::write(file, "nonsense".repeat(1_000)).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_damaged_is_made_anew() {
+        spoiled(|file| {
+            let mut bytes = fs::read(file).unwrap();
+            let kept = bytes.len() / 8;
+            bytes[kept..].fill(0xaa);
+            fs::write(file, bytes).unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_index_of_another_version_is_made_anew() {
+        spoiled(|file| {
+            let db = rusqlite::Connection::open(file).unwrap();
+            db.execute_batch("DROP TABLE mark; PRAGMA user_version = 99")
+                .unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_index_of_messages_that_a_restore_took_back_is_made_anew() {
+        let directory = Arc::new(TempDir::new().unwrap());
+        let mut world = World::new(Sqlite::at(Arc::clone(&directory))).await;
+        say(&world, "ada", &["one fish"]).await;
+        let copy = directory.path().join("copy");
+        back_up(directory.path(), &copy, &mut |_, _| {}).unwrap();
+        say(&world, "ada", &["two fish", "three fish"]).await;
+        assert_eq!(search(&world, "fish").await.len(), 3);
+        world.store.close().await;
+        for file in ["tradewind.db", "tradewind.db-wal", "tradewind.db-shm"] {
+            let _ = fs::remove_file(directory.path().join(file));
+        }
+        fs::copy(
+            copy.join("tradewind.db"),
+            directory.path().join("tradewind.db"),
+        )
+        .unwrap();
+        world.reopen().await;
+        say(&world, "ada", &["other meat", "other meat", "another fish"]).await;
+        assert_eq!(search(&world, "fish").await, ["another fish", "one fish"]);
+    }
+}

@@ -1,8 +1,11 @@
 //! `messages.*`: answering, and reading what was said.
 
 use axum::{Json as Answer, extract::State};
-use serde::Deserialize;
-use tradewind_model::{Content, ConversationId, DeliveryState, MessageId, Sender, SenderType};
+use serde::{Deserialize, Serialize};
+use tradewind_model::{
+    ChannelId, Content, ConversationId, DeliveryState, Message, MessageId, Search, Sender,
+    SenderType,
+};
 use tradewind_store::{Appended, MessageCursor, NewMessage, Origin};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +18,7 @@ use crate::{
         extract::{Json, object},
         idempotency::IdempotencyKey,
         openapi::{self, problem::errors},
-        page::{PageMetadata, PageRequest, PageView},
+        page::{NextCursor, PageMetadata, PageRequest, PageView, SearchCursor},
         view::MessageView,
     },
     app::App,
@@ -27,6 +30,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     openapi::namespace("messages", "Answering, and reading what was said.")
         .routes(routes!(send))
         .routes(routes!(list))
+        .routes(routes!(search))
 }
 
 errors!(SendErrors: ConversationNotFound, ChannelNotFound, ChannelDisconnected, IdempotencyKeyReused);
@@ -69,6 +73,35 @@ struct ListRequest {
     cursor: Option<String>,
     /// Messages of a page: 20 if left out or less than 1, and at most 100.
     page_size: Option<i64>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct SearchRequest {
+    /// Words, all of which occur; `"in quotes"`, one after the other; `begin*` with what follows.
+    query: String,
+    /// Only in this conversation.
+    #[schema(value_type = Option<Uuid>)]
+    conversation_id: Option<ConversationId>,
+    /// A cursor that this search gave; absent or empty for the first page.
+    cursor: Option<String>,
+    /// Messages of a page: 20 if left out or less than 1, and at most 100.
+    page_size: Option<i64>,
+}
+
+/// A message that was found, and where.
+#[derive(Debug, Serialize, ToSchema)]
+struct FoundView {
+    #[schema(value_type = Uuid)]
+    conversation_id: ConversationId,
+    #[schema(value_type = Uuid)]
+    channel_id: ChannelId,
+    message: MessageView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct FoundPage {
+    data: Vec<FoundView>,
+    response_metadata: NextCursor,
 }
 
 /// Answers in a conversation.
@@ -129,7 +162,7 @@ async fn send(
 }
 
 /// The message that an append came to, or why it came to none.
-pub(crate) fn stored(appended: Appended) -> Result<tradewind_model::Message, ApiError> {
+pub(crate) fn stored(appended: Appended) -> Result<Message, ApiError> {
     match appended {
         Appended::Stored(message) | Appended::Repeated(message) => Ok(message),
         Appended::KeyReused => Err(ApiError::IdempotencyKeyReused),
@@ -179,5 +212,59 @@ async fn list(
     Ok(Answer(PageView {
         data: page.items.iter().map(MessageView::new).collect(),
         response_metadata: PageMetadata::new(page.previous, page.next, page.total),
+    }))
+}
+
+/// Finds messages by their words.
+///
+/// The newest comes first; the next page is of older ones. Whatever was acknowledged before is found.
+#[utoipa::path(
+    post,
+    path = "/messages.search",
+    security(("token" = ["read"])),
+    request_body(content = inline(SearchRequest), example = json!({
+        "query": "ship norw*",
+        "conversation_id": example::CONVERSATION,
+    })),
+    responses(
+        (
+            status = 200,
+            description = "A page of messages.",
+            body = FoundPage,
+            example = json!({
+                "data": [{
+                    "conversation_id": example::CONVERSATION,
+                    "channel_id": example::CHANNEL,
+                    "message": example::question(),
+                }],
+                "response_metadata": {"next_cursor": null},
+            }),
+        ),
+        ListErrors,
+    ),
+)]
+async fn search(
+    _: Reader,
+    State(app): State<App>,
+    Json(request): Json<SearchRequest>,
+) -> Result<Answer<FoundPage>, ApiError> {
+    let search = Search::parse(&request.query)
+        .map_err(|error| ApiError::invalid("query", error.to_string()))?;
+    let page = PageRequest::new(request.cursor, request.page_size);
+    let before = page.cursor::<SearchCursor>()?.map(|cursor| cursor.before);
+    let size = page.size(PAGE_SIZE_DEFAULT);
+    let found = app
+        .store
+        .search_messages(search, request.conversation_id, before, size)
+        .await?;
+    let found = found.ok_or(ApiError::ConversationNotFound)?;
+    let view = |message: &Message| FoundView {
+        conversation_id: message.conversation_id,
+        channel_id: message.channel_id,
+        message: MessageView::new(message),
+    };
+    Ok(Answer(FoundPage {
+        data: found.messages.iter().map(view).collect(),
+        response_metadata: NextCursor::new(found.next.map(|before| SearchCursor { before })),
     }))
 }

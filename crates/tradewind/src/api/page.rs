@@ -136,6 +136,23 @@ impl Cursor for AuditCursor {
     }
 }
 
+/// A place in what a search finds: below the message with this row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SearchCursor {
+    pub(crate) before: u64,
+}
+
+impl Cursor for SearchCursor {
+    fn render(self) -> String {
+        format!("s{}", self.before)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let before = text.strip_prefix('s')?.parse().ok()?;
+        Some(Self { before })
+    }
+}
+
 /// What stands beside the items of a list that only goes on.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NextCursor {

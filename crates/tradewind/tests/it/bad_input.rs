@@ -146,8 +146,11 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
         ("channels.list", json!({}), vec![]),
         (
             "conversations.list",
-            json!({"cursor": null, "page_size": 20}),
-            page().into(),
+            json!({"filters": null, "cursor": null, "page_size": 20}),
+            [field("filters", Text).optional()]
+                .into_iter()
+                .chain(page())
+                .collect(),
         ),
         (
             "conversations.info",
@@ -160,6 +163,7 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
             json!({"conversation_id": conversation, "cursor": null, "page_size": 20}),
             vec![field("conversation_id", Id), cursor, page_size],
         ),
+        messages_search(),
         (
             "messages.send",
             json!({"conversation_id": conversation, "message": {"text": "hello"}}),
@@ -178,6 +182,19 @@ fn endpoints_of_the_api(conversation: &str) -> Vec<Endpoint> {
     };
     let of_webhooks = endpoints_of_webhooks(conversation).into_iter();
     of_webhooks.chain(table).map(endpoint).collect()
+}
+
+fn messages_search() -> Row {
+    (
+        "messages.search",
+        json!({"query": "hello", "conversation_id": null, "cursor": null, "page_size": 20}),
+        vec![
+            field("query", Text),
+            field("conversation_id", Id).optional(),
+            field("cursor", Text).optional(),
+            field("page_size", Number).optional(),
+        ],
+    )
 }
 
 fn of_channel() -> Vec<Field> {
@@ -1009,8 +1026,9 @@ async fn a_cursor_beyond_the_ends_gives_a_page() {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let world = World::new().await;
     for (verb, letters) in [
-        ("conversations.list", ["a", "b"]),
-        ("messages.list", ["m", "p"]),
+        ("conversations.list", ["a", "w0.", "w9."]),
+        ("messages.list", ["m", "p", "p"]),
+        ("messages.search", ["s", "s", "s"]),
     ] {
         for letter in letters {
             for place in [0, 1, u64::MAX, u64::MAX / 2, u64::MAX / 2 + 1] {
