@@ -133,7 +133,8 @@ struct MessageBody<'a> {
     id: MessageId,
     content: Content<'a>,
     sent_at: WireTime,
-    delivery_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_state: Option<&'static str>,
     from_contact: bool,
     source: &'a str,
     metadata: Map<String, Value>,
@@ -219,10 +220,11 @@ fn typed_body(
 /// The message as it was when the entry was written.
 fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
     let delivery_state = match entry.kind {
-        EntryKind::SendRequested => "pending",
-        EntryKind::SendFailed => "failed",
-        EntryKind::ConversationChanged => message.state.name(),
-        _ => "delivered",
+        EntryKind::SendRequested => Some("pending"),
+        EntryKind::SendFailed => Some("failed"),
+        // It says nothing of that, and what it is may differ from one attempt to the next.
+        EntryKind::ConversationChanged => None,
+        _ => Some("delivered"),
     };
     MessageBody {
         id: message.id,

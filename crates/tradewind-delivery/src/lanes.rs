@@ -195,7 +195,7 @@ impl Lanes {
             if let Some(held) = &mut lane.held {
                 // Below `first` it was dealt with before a restart.
                 held.last = held.last.max(entry.sequence);
-                if held.error == Some(FailureClass::Loop) && entry.message().is_some() {
+                if held.error == Some(FailureClass::Loop) && entry.sender().is_some() {
                     // Whoever writes without hearing events is no loop.
                     self.hurry(conversation, now);
                 }

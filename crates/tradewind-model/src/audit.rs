@@ -31,7 +31,7 @@ pub struct AuditEntry {
     pub action: String,
     /// The id of what was changed.
     pub subject: String,
-    /// What a person wants to know of it; never a secret.
+    /// What a person wants to know of it, such as a webhook's URL; never a token, a password or a key.
     pub detail: String,
 }
 

@@ -90,8 +90,14 @@ pub trait Accounts {
     ) -> Result<Admitted, StoreError>;
 
     /// Keeps the token of a user's login, and of all their logins the newest `max`. `false`: there is no
-    /// such user.
-    async fn log_in(&self, token: Token, hash: TokenHash, max: u64) -> Result<bool, StoreError>;
+    /// such user, or `password_hash`, which was verified, is not theirs any more.
+    async fn log_in(
+        &self,
+        token: Token,
+        hash: TokenHash,
+        password_hash: String,
+        max: u64,
+    ) -> Result<bool, StoreError>;
 
     async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError>;
 
@@ -134,16 +140,16 @@ pub trait Accounts {
         user: NewUser,
     ) -> Result<Accepted, StoreError>;
 
-    /// Replaces a user's password and forgets their logins but the one with the hash `kept`. `false`:
-    /// there is no such user.
+    /// Replaces a user's password hash `from` by `to`, and forgets their logins but the one with the hash
+    /// `kept`. `false`: there is no such user, or `from` is not theirs any more.
     async fn change_password(
         &self,
         id: UserId,
-        password_hash: String,
+        (from, to): (String, String),
         kept: TokenHash,
     ) -> Result<bool, StoreError>;
 
-    /// Forgets a user and their logins.
+    /// Forgets a user, their logins, and the invitations that they made.
     async fn remove_user(&self, id: UserId, by: Actor) -> Result<Removed, StoreError>;
 
     // --- audit ---------------------------------------------------------------------------------

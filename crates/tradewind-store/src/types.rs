@@ -199,8 +199,10 @@ pub struct ReplayRange {
 impl ReplayRange {
     /// Whether `entry` is in the range, as far as the entry itself tells.
     pub fn contains(&self, entry: &LogEntry) -> bool {
-        let at = entry.message().map_or(entry.at, |message| message.sent_at);
-        let message = entry.message().map(|message| message.id);
+        // What was noted about a conversation is about no message.
+        let message = entry.message().filter(|_| entry.sender().is_some());
+        let at = message.map_or(entry.at, |message| message.sent_at);
+        let message = message.map(|message| message.id);
         self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at < until)
             && self.conversation.is_none_or(|lane| entry.lane() == lane)

@@ -59,6 +59,8 @@ pub(crate) struct Parts {
 pub(crate) struct Access {
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
+    /// Whether somebody may sign up while there is no user yet.
+    pub(crate) signup: bool,
     /// How long a login is good.
     pub(crate) login_lasts: Duration,
     /// How many requests a token may make; `None`: any number.
@@ -74,6 +76,7 @@ impl Access {
         Self {
             passwords: Passwords::default(),
             login_limits: LoginLimits::default(),
+            signup: settings.server.signup,
             login_lasts: settings.login_lasts(),
             request_limit: settings
                 .request_limit()

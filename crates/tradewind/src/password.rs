@@ -1,5 +1,7 @@
 //! Passwords: hashed with Argon2id, a few at a time, as each takes 19 MiB and some ten milliseconds.
 
+use std::sync::Arc;
+
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
@@ -19,11 +21,11 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dHJhZGV3aW5kIG5vYm9keQ$\
                       K1bSb9Ug3rXlq4cYkGkDDcZ3e4v0TAdNDIuZzi1sQ0A";
 
 #[derive(Debug)]
-pub(crate) struct Passwords(Semaphore);
+pub(crate) struct Passwords(Arc<Semaphore>);
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self(Semaphore::new(HASHED_AT_ONCE_MAX))
+        Self(Arc::new(Semaphore::new(HASHED_AT_ONCE_MAX)))
     }
 }
 
@@ -57,8 +59,14 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         // It is never closed; if it were, there only would be more at once.
-        let _permit = self.0.acquire().await;
-        tokio::task::spawn_blocking(work)
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        // Whoever asked may go away, and it goes on all the same: the permit goes with it.
+        let counted = move || {
+            let done = work();
+            drop(permit);
+            done
+        };
+        tokio::task::spawn_blocking(counted)
             .await
             .unwrap_or(Err(ApiError::Panicked))
     }

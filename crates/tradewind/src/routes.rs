@@ -5,7 +5,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duratio
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
@@ -80,6 +80,9 @@ impl Routes {
         let mut response = self.answer_plainly(request).await;
         if let Some((method, path)) = line {
             tracing::debug!(request.id = ?id, http.method = %method, http.path = path, http.status = response.status().as_u16(), "request");
+        }
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(request.id = ?id, "the request that failed");
         }
         response.headers_mut().insert(REQUEST_ID, id);
         if let Some((limit, told)) = told {

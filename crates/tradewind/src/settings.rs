@@ -56,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) lease_seconds: u64,
     /// Requests a second that each token may make; 0: any number.
     pub(crate) requests_per_second: u32,
+    /// Whether somebody may sign up while there is no user yet.
+    pub(crate) signup: bool,
     /// Hours that a login of a user lasts.
     pub(crate) login_hours: u64,
     /// Networks of proxies whose `X-Forwarded-For` says where a request comes from.
@@ -126,6 +128,7 @@ impl Default for Server {
             database_connections: 16,
             lease_seconds: 5,
             requests_per_second: 0,
+            signup: true,
             login_hours: 24 * 7,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),

@@ -300,7 +300,9 @@ CREATE TABLE invitation (
     email TEXT NOT NULL,
     scope SMALLINT NOT NULL,
     created_at_ms BIGINT NOT NULL,
-    expires_at_ms BIGINT NOT NULL
+    expires_at_ms BIGINT NOT NULL,
+    -- The user or the token that did; with a user who is removed, it goes too.
+    invited_by UUID
 );
 CREATE INDEX invitation_expires ON invitation (expires_at_ms);
 
@@ -726,7 +728,10 @@ BEGIN
         -- waits here until the log has lost that too, so that no gap comes about.
         EXIT WHEN EXISTS (
             SELECT 1 FROM message m WHERE m.conversation_row = old.conversation_row
-                AND m.position <= old.position AND m.last_sequence > done.sequence);
+                AND m.position <= old.position AND m.last_sequence > done.sequence
+                -- It stays, so it keeps nobody waiting.
+                AND m.row <> (SELECT c.last_message_row FROM conversation c
+                    WHERE c.row = old.conversation_row));
         DELETE FROM message m
             WHERE m.conversation_row = old.conversation_row AND m.position <= old.position
                 AND m.row <> (SELECT c.last_message_row FROM conversation c

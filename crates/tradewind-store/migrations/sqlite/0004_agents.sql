@@ -19,7 +19,9 @@ CREATE TABLE invitation (
     email TEXT NOT NULL,
     scope INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
-    expires_at_ms INTEGER NOT NULL
+    expires_at_ms INTEGER NOT NULL,
+    -- The user or the token that did; with a user who is removed, it goes too.
+    invited_by BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invitation_expires ON invitation (expires_at_ms);
 

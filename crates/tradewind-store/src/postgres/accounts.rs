@@ -26,8 +26,14 @@ impl Accounts for PostgresStore {
         within_transaction!(self, db => token::put_token(&db, now, &token, hash, (max, &by)))
     }
 
-    async fn log_in(&self, token: Token, hash: TokenHash, max: u64) -> Result<bool, StoreError> {
-        within_transaction!(self, db => token::log_in(&db, &token, hash, max))
+    async fn log_in(
+        &self,
+        token: Token,
+        hash: TokenHash,
+        password_hash: String,
+        max: u64,
+    ) -> Result<bool, StoreError> {
+        within_transaction!(self, db => token::log_in(&db, &token, hash, (&password_hash, max)))
     }
 
     async fn find_token(&self, hash: TokenHash) -> Result<Option<Token>, StoreError> {
@@ -90,11 +96,11 @@ impl Accounts for PostgresStore {
     async fn change_password(
         &self,
         id: UserId,
-        hash: String,
+        (from, to): (String, String),
         kept: TokenHash,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        within_transaction!(self, db => user::change_password(&db, now, id, &hash, kept))
+        within_transaction!(self, db => user::change_password(&db, now, id, (&from, &to), kept))
     }
 
     async fn remove_user(&self, id: UserId, by: Actor) -> Result<Removed, StoreError> {

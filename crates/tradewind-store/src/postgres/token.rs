@@ -43,13 +43,14 @@ pub(super) async fn log_in(
     db: &Client,
     token: &Token,
     hash: TokenHash,
-    max: u64,
+    (password_hash, max): (&str, u64),
 ) -> Result<bool, StoreError> {
     lock(db).await?;
     let Some(user) = token.user_id else {
         return Ok(false);
     };
-    if find_user(db, &UserKey::Id(user)).await?.is_none() {
+    let known = find_user(db, &UserKey::Id(user)).await?;
+    if known.is_none_or(|known| known.password_hash != password_hash) {
         return Ok(false);
     }
     write_token(db, token, hash).await?;
@@ -143,6 +144,7 @@ pub(super) async fn revoke_token(
         )
         .await?;
     let Some(row) = row else { return Ok(false) };
+    secret(db, HAD_TOKENS, [0; 32]).await?;
     let (subject, name) = (id.to_string(), read_text(&row, 0)?);
     audit::record(db, now, by, Action::TokenRevoked, (&subject, &name)).await?;
     Ok(true)

@@ -109,14 +109,15 @@ pub(super) async fn invite(
         return Ok(Admitted::Full);
     }
     db.execute_typed(
-        "INSERT INTO invitation (id, email, scope, created_at_ms, expires_at_ms)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO invitation (id, email, scope, created_at_ms, expires_at_ms, invited_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
         params![
             invitation.id.uuid() => UUID,
             text(&invitation.email) => TEXT,
             code(invitation.scope) => INT2,
             invitation.created_at.as_millisecond() => INT8,
             invitation.expires_at.as_millisecond() => INT8,
+            by.id => UUID,
         ],
     )
     .await?;
@@ -163,16 +164,17 @@ pub(super) async fn change_password(
     db: &Client,
     now: Timestamp,
     id: UserId,
-    password_hash: &str,
+    (from, to): (&str, &str),
     kept: TokenHash,
 ) -> Result<bool, StoreError> {
     lock(db).await?;
-    let Some(Credentials { user, .. }) = find_user(db, &UserKey::Id(id)).await? else {
+    let known = find_user(db, &UserKey::Id(id)).await?;
+    let Some(Credentials { user, .. }) = known.filter(|known| known.password_hash == from) else {
         return Ok(false);
     };
     db.execute_typed(
         "UPDATE app_user SET password_hash = $2 WHERE id = $1",
-        params![id.uuid() => UUID, password_hash => TEXT],
+        params![id.uuid() => UUID, to => TEXT],
     )
     .await?;
     forget_logins_but(db, id, kept).await?;
@@ -202,6 +204,11 @@ pub(super) async fn remove_user(
         return Ok(Removed::LastAdmin);
     }
     forget_logins(db, id).await?;
+    db.execute_typed(
+        "DELETE FROM invitation WHERE invited_by = $1",
+        params![id.uuid() => UUID],
+    )
+    .await?;
     db.execute_typed(
         "DELETE FROM app_user WHERE id = $1",
         params![id.uuid() => UUID],

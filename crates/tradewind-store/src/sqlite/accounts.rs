@@ -23,9 +23,15 @@ impl Accounts for SqliteStore {
         write!(self, (batch, now) => token::put_token(batch, now, &token, hash, (max, &by)))
     }
 
-    async fn log_in(&self, token: Token, hash: TokenHash, max: u64) -> Result<bool, StoreError> {
+    async fn log_in(
+        &self,
+        token: Token,
+        hash: TokenHash,
+        password_hash: String,
+        max: u64,
+    ) -> Result<bool, StoreError> {
         self.writer
-            .write(move |batch| token::log_in(batch, &token, hash, max))
+            .write(move |batch| token::log_in(batch, &token, hash, (&password_hash, max)))
             .await
     }
 
@@ -89,10 +95,10 @@ impl Accounts for SqliteStore {
     async fn change_password(
         &self,
         id: UserId,
-        hash: String,
+        (from, to): (String, String),
         kept: TokenHash,
     ) -> Result<bool, StoreError> {
-        write!(self, (batch, now) => user::change_password(batch, now, id, &hash, kept))
+        write!(self, (batch, now) => user::change_password(batch, now, id, (&from, &to), kept))
     }
 
     async fn remove_user(&self, id: UserId, by: Actor) -> Result<Removed, StoreError> {

@@ -150,7 +150,7 @@ fn sweep_messages(db: &Connection, cutoff_ms: i64, swept: &mut Swept) -> Result<
         // The one before it may have been left as the last of its conversation, and settled since:
         // the sweep waits here until the log has lost that too, so that no gap comes about.
         let up_to = lane::message_rows_back(db, message.conversation_row, message.row)?;
-        if referred(db, &up_to, oldest)? {
+        if referred(db, message, &up_to, oldest)? {
             break;
         }
         swept.messages += remove(db, message, &up_to)?;
@@ -190,14 +190,22 @@ fn old_messages(db: &Connection, cutoff_ms: i64) -> Result<Vec<Old>, StoreError>
     Ok(old)
 }
 
-/// Whether an entry from `oldest` on is about one of these messages.
-fn referred(db: &Connection, messages: &[i64], oldest: Sequence) -> rusqlite::Result<bool> {
+/// Whether an entry from `oldest` on is about `message` or one of those up to it, but for the last of the
+/// conversation: it stays, so it keeps nobody waiting.
+fn referred(
+    db: &Connection,
+    message: &Old,
+    up_to: &[i64],
+    oldest: Sequence,
+) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached(
         "-- referred
-         SELECT EXISTS (SELECT 1 FROM message WHERE row = ?1 AND last_sequence >= ?2)",
+         SELECT EXISTS (SELECT 1 FROM message WHERE row = ?1 AND last_sequence >= ?2
+             AND row <> (SELECT last_message_row FROM conversation WHERE row = ?3))",
     )?;
-    for row in messages {
-        if statement.query_row((row, integer(oldest.0)), |row| row.get(0))? {
+    for row in up_to {
+        let asked = (row, integer(oldest.0), message.conversation_row);
+        if statement.query_row(asked, |row| row.get(0))? {
             return Ok(true);
         }
     }

@@ -111,12 +111,13 @@ pub(super) fn log_in(
     batch: &Batch<'_>,
     token: &Token,
     hash: TokenHash,
-    max: u64,
+    (password_hash, max): (&str, u64),
 ) -> Result<bool, StoreError> {
     let Some(user) = token.user_id else {
         return Ok(false);
     };
-    if find_user(batch, &UserKey::Id(user))?.is_none() {
+    let known = find_user(batch, &UserKey::Id(user))?;
+    if known.is_none_or(|known| known.password_hash != password_hash) {
         return Ok(false);
     }
     write_token(batch, token, hash)?;
@@ -204,6 +205,8 @@ pub(super) fn revoke_token(
         return Ok(false);
     };
     batch.token_changed();
+    // Of a database from before that was noted.
+    secret(batch, HAD_TOKENS, [0; 32])?;
     let subject = id.to_string();
     audit::record(batch, now, by, Action::TokenRevoked, (&subject, &name))?;
     Ok(true)

@@ -89,8 +89,8 @@ pub(super) fn invite(
     batch
         .prepare_cached(
             "-- invite
-             INSERT INTO invitation (id, email, scope, created_at_ms, expires_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+             INSERT INTO invitation (id, email, scope, created_at_ms, expires_at_ms, invited_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             invitation.id.uuid(),
@@ -98,6 +98,7 @@ pub(super) fn invite(
             invitation.scope.code(),
             invitation.created_at.as_millisecond(),
             invitation.expires_at.as_millisecond(),
+            by.id,
         ])?;
     let detail = format!("{}, {}", invitation.email, invitation.scope.name());
     // Not its id, which lets somebody in.
@@ -140,17 +141,18 @@ pub(super) fn change_password(
     batch: &Batch<'_>,
     now: Timestamp,
     id: UserId,
-    password_hash: &str,
+    (from, to): (&str, &str),
     kept: TokenHash,
 ) -> Result<bool, StoreError> {
-    let Some(Credentials { user, .. }) = find_user(batch, &UserKey::Id(id))? else {
+    let known = find_user(batch, &UserKey::Id(id))?;
+    let Some(Credentials { user, .. }) = known.filter(|known| known.password_hash == from) else {
         return Ok(false);
     };
     batch
         .prepare_cached(
             "-- change_password\n UPDATE app_user SET password_hash = ?2 WHERE id = ?1",
         )?
-        .execute((id.uuid(), password_hash))?;
+        .execute((id.uuid(), to))?;
     forget_logins_but(batch, id, kept)?;
     let (actor, subject) = (user.actor(), id.to_string());
     let about = (subject.as_str(), user.email.as_str());
@@ -174,6 +176,9 @@ pub(super) fn remove_user(
         return Ok(Removed::LastAdmin);
     }
     forget_logins(batch, id)?;
+    batch
+        .prepare_cached("-- remove_user\n DELETE FROM invitation WHERE invited_by = ?1")?
+        .execute([id.uuid()])?;
     batch
         .prepare_cached("-- remove_user\n DELETE FROM app_user WHERE id = ?1")?
         .execute([id.uuid()])?;

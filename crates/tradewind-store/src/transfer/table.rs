@@ -243,6 +243,7 @@ pub(super) static TABLES: &[Table] = &[
             ("scope", Two),
             ("created_at_ms", Number),
             ("expires_at_ms", Number),
+            ("invited_by", Id),
         ],
     },
     Table {

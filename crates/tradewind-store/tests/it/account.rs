@@ -20,7 +20,9 @@ conformance![
     nobody_is_invited_twice_over,
     there_is_room_for_so_many_users,
     a_changed_password_ends_other_logins,
+    a_password_that_was_changed_meanwhile_is_not_good,
     a_user_who_goes_takes_their_logins_along,
+    a_user_who_goes_takes_their_invitations_along,
     the_last_admin_stays,
     of_a_users_logins_the_newest_are_kept,
     tokens_are_listed_and_revoked,
@@ -98,7 +100,12 @@ async fn put(world: &World, number: u8) {
 
 async fn log_in(world: &World, number: u8, user: u128) -> bool {
     let (token, hash) = token(number, Some(user_id(user)));
-    world.store.log_in(token, hash, 3).await.unwrap()
+    let password_hash = HASH.to_owned();
+    world
+        .store
+        .log_in(token, hash, password_hash, 3)
+        .await
+        .unwrap()
 }
 
 async fn is_known(world: &World, number: u8) -> bool {
@@ -225,9 +232,8 @@ async fn a_changed_password_ends_other_logins(world: World) {
     put(&world, 3).await;
     let kept = TokenHash([2; 32]);
     let change = |user| {
-        world
-            .store
-            .change_password(user_id(user), "new".to_owned(), kept)
+        let change = (HASH.to_owned(), "new".to_owned());
+        world.store.change_password(user_id(user), change, kept)
     };
     assert!(change(1).await.unwrap());
     assert!(!change(9).await.unwrap());
@@ -256,6 +262,39 @@ async fn a_user_who_goes_takes_their_logins_along(world: World) {
     assert!(!is_known(&world, 2).await);
     let removed = world.store.remove_user(user_id(2), ada()).await.unwrap();
     assert_eq!(removed, Removed::NotFound);
+}
+
+async fn a_password_that_was_changed_meanwhile_is_not_good(world: World) {
+    world.store.create_owner(owner(1)).await.unwrap();
+    let kept = TokenHash([9; 32]);
+    let change = |from: &str| {
+        let change = (from.to_owned(), "new".to_owned());
+        world.store.change_password(user_id(1), change, kept)
+    };
+    assert!(change(HASH).await.unwrap());
+    assert!(!change(HASH).await.unwrap());
+    assert!(!log_in(&world, 1, 1).await);
+    assert!(!is_known(&world, 1).await);
+}
+
+async fn a_user_who_goes_takes_their_invitations_along(world: World) {
+    world.store.create_owner(owner(1)).await.unwrap();
+    join(&world, 2, Scope::Admin).await;
+    let grace = Actor {
+        id: Some(user_id(2).uuid()),
+        name: "grace".to_owned(),
+    };
+    for (number, by) in [(7, grace), (8, ada())] {
+        let invitation = invitation(number, &format!("x{number}@example.org"), Scope::Admin);
+        world.store.invite(invitation, 10, by).await.unwrap();
+    }
+    world.store.remove_user(user_id(2), ada()).await.unwrap();
+    let accept = |number| {
+        let id = InvitationId::from_uuid(Uuid::from_u128(number));
+        world.store.accept_invitation(id, new_user(number))
+    };
+    assert_eq!(accept(7).await.unwrap(), Accepted::NotFound);
+    assert!(matches!(accept(8).await.unwrap(), Accepted::Done(_)));
 }
 
 async fn the_last_admin_stays(world: World) {
@@ -373,7 +412,7 @@ async fn who_changed_what_is_on_record(world: World) {
     let kept = TokenHash([1; 32]);
     let changed = world
         .store
-        .change_password(user_id(1), "x".to_owned(), kept);
+        .change_password(user_id(1), (HASH.to_owned(), "x".to_owned()), kept);
     assert!(changed.await.unwrap());
     world.store.remove_user(user_id(2), ada()).await.unwrap();
 

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 use tradewind_model::{Conversation, ConversationId, Sequence};
-use tradewind_store::{Appended, ConsumerId, MessageCursor, Retention, Settlement, Start, Swept};
+use tradewind_store::{
+    Appended, ConsumerId, MessageCursor, Note, Noted, Retention, Settlement, Start, Swept,
+};
 
 use crate::world::{World, channel, key, nth, said, sequences, source_consumer, texts};
 
@@ -18,6 +20,7 @@ conformance![
     a_message_that_was_left_as_the_last_goes_with_the_next,
     a_message_the_log_still_speaks_of_stays,
     messages_never_have_a_gap,
+    a_note_on_an_old_conversation_holds_up_nobody,
     a_message_settled_late_waits_for_its_entry,
     a_message_that_was_left_and_settled_late_waits_for_its_entry,
     the_pages_of_a_swept_conversation_start_at_what_is_left,
@@ -25,6 +28,27 @@ conformance![
     a_key_whose_message_was_swept_is_a_new_key,
     what_was_swept_stays_so_after_a_restart,
 ];
+
+async fn a_note_on_an_old_conversation_holds_up_nobody(world: World) {
+    say(&world, "ada", &["1", "2"], 0).await;
+    say(&world, "grace", &["1", "2"], 2_000).await;
+    say(&world, "linus", &["new"], 0).await;
+    let read = world.store.note(of("ada"), Note::Read).await.unwrap();
+    assert_eq!(read, Noted::Done);
+
+    let swept = sweep(&world, &ALL).await;
+
+    let gone = world.store.find_conversation(of("grace")).await.unwrap();
+    assert_eq!((swept.messages, gone), (3, None));
+    // What the note is about stays until the log has lost it.
+    let page = world.store.list_messages(of("ada"), None, 10).await;
+    assert_eq!(texts(&page.unwrap().unwrap().items), ["2"]);
+    world.advance(200);
+    say(&world, "linus", &["newer"], 0).await;
+    sweep(&world, &ALL).await;
+    let gone = world.store.find_conversation(of("ada")).await.unwrap();
+    assert_eq!(gone, None);
+}
 
 /// Keeps only the log short.
 pub(crate) const LOG: Retention = Retention {

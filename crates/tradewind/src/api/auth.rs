@@ -2,7 +2,7 @@
 //! not get the caller that it needs.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -90,12 +90,19 @@ fn client<'a>(
         if !is_trusted(address) {
             break;
         }
-        match hop.trim().parse() {
-            Ok(before) => address = before,
-            Err(_) => break,
+        match named(hop.trim()) {
+            Some(before) => address = before,
+            None => break,
         }
     }
     address
+}
+
+/// An address as proxies write it: with a port or without, of IPv6 in brackets or without.
+fn named(hop: &str) -> Option<IpAddr> {
+    let bare = hop.trim_start_matches('[').trim_end_matches(']').parse();
+    let with_port = || hop.parse().map(|address: SocketAddr| address.ip());
+    bare.or_else(|_| with_port()).ok()
 }
 
 impl FromRequestParts<App> for Reader {
@@ -199,6 +206,9 @@ mod tests {
         assert_eq!(of("10.0.0.1", &["192.0.2.9", "192.0.2.8"]), "192.0.2.9");
         assert_eq!(of("10.0.0.1", &[" 10.0.0.2", "192.0.2.8"]), "192.0.2.8");
         assert_eq!(of("10.0.0.1", &["unknown", "192.0.2.8"]), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", &["192.0.2.8:4711"]), "192.0.2.8");
+        assert_eq!(of("10.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(of("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(of("10.0.0.1", &[]), "10.0.0.1");
     }
 

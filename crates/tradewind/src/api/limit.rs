@@ -4,8 +4,11 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -22,11 +25,19 @@ use crate::api::error::ApiError;
 /// Attempts with a password from one address at once, and how often one more.
 const ADDRESS_ATTEMPTS_MAX: u32 = 20;
 const ADDRESS_ATTEMPT_EVERY: Duration = Duration::from_secs(3);
-/// The same for one account, from wherever.
+/// The same for one account from one address.
 const ACCOUNT_ATTEMPTS_MAX: u32 = 10;
 const ACCOUNT_ATTEMPT_EVERY: Duration = Duration::from_secs(30);
-/// Addresses, and accounts, that are remembered. Beyond, nobody new may try.
+/// The same for one account from all addresses. More than one address can use up, so that nobody keeps a
+/// user out from a single place.
+const EVERYWHERE_ATTEMPTS_MAX: u32 = 100;
+const EVERYWHERE_ATTEMPT_EVERY: Duration = Duration::from_secs(2);
+/// Addresses, and accounts, that are remembered.
 const REMEMBERED_MAX: usize = 100_000;
+/// How often it is looked at which of them can be forgotten, when they are that many.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+/// When to try again if there is no room to remember who asks.
+const FULL_SECONDS: u64 = 60;
 
 type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
@@ -35,6 +46,25 @@ type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformat
 struct Limit<K: Hash + Eq + Clone> {
     limiter: Keyed<K>,
     clock: DefaultClock,
+    forgot_at: Mutex<Option<Instant>>,
+}
+
+/// Why somebody may not ask now.
+enum Refusal {
+    /// They asked too often, and may again in so many seconds.
+    Wait(u64),
+    /// There is no room to remember them.
+    Full,
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let retry_after = match refusal {
+            Refusal::Wait(seconds) => seconds,
+            Refusal::Full => FULL_SECONDS,
+        };
+        Self::TooManyRequests { retry_after }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Limit<K> {
@@ -42,24 +72,35 @@ impl<K: Hash + Eq + Clone> Limit<K> {
         Self {
             limiter: RateLimiter::dashmap(quota).with_middleware::<StateInformationMiddleware>(),
             clock: DefaultClock::default(),
+            forgot_at: Mutex::default(),
         }
     }
 
-    /// How many more it may ask now, or the error that says when.
-    fn ask(&self, key: &K) -> Result<u32, ApiError> {
+    /// How many more it may ask now.
+    fn ask(&self, key: &K) -> Result<u32, Refusal> {
         if self.limiter.len() >= REMEMBERED_MAX {
-            self.limiter.retain_recent();
+            self.forget();
             if self.limiter.len() >= REMEMBERED_MAX {
-                return Err(ApiError::TooManyRequests { retry_after: 60 });
+                return Err(Refusal::Full);
             }
         }
         let state = self.limiter.check_key(key).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
-            ApiError::TooManyRequests {
-                retry_after: wait.as_secs() + 1,
-            }
+            Refusal::Wait(wait.as_secs() + 1)
         })?;
         Ok(state.remaining_burst_capacity())
+    }
+
+    /// Forgets who may ask as often as anybody new, not more often than is of use: it looks at all.
+    fn forget(&self) {
+        let mut forgot_at = self
+            .forgot_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
+            *forgot_at = Some(Instant::now());
+            self.limiter.retain_recent();
+        }
     }
 }
 
@@ -67,7 +108,8 @@ impl<K: Hash + Eq + Clone> Limit<K> {
 #[derive(Debug)]
 pub(crate) struct LoginLimits {
     addresses: Limit<IpAddr>,
-    accounts: Limit<String>,
+    accounts: Limit<(String, IpAddr)>,
+    everywhere: Limit<String>,
 }
 
 impl Default for LoginLimits {
@@ -82,6 +124,7 @@ impl Default for LoginLimits {
         Self {
             addresses: Limit::new(quota(ADDRESS_ATTEMPT_EVERY, ADDRESS_ATTEMPTS_MAX)),
             accounts: Limit::new(quota(ACCOUNT_ATTEMPT_EVERY, ACCOUNT_ATTEMPTS_MAX)),
+            everywhere: Limit::new(quota(EVERYWHERE_ATTEMPT_EVERY, EVERYWHERE_ATTEMPTS_MAX)),
         }
     }
 }
@@ -89,8 +132,18 @@ impl Default for LoginLimits {
 impl LoginLimits {
     /// Counts an attempt from `address` at `account`.
     pub(crate) fn attempt(&self, address: IpAddr, account: &str) -> Result<(), ApiError> {
-        self.addresses.ask(&network(address))?;
-        self.accounts.ask(&account.to_owned())?;
+        let network = network(address);
+        self.addresses.ask(&network)?;
+        // Who names ever other accounts to fill these is held by the addresses alone, and so is everybody.
+        let accounts = [
+            self.accounts.ask(&(account.to_owned(), network)),
+            self.everywhere.ask(&account.to_owned()),
+        ];
+        for asked in accounts {
+            if let Err(wait @ Refusal::Wait(_)) = asked {
+                return Err(wait.into());
+            }
+        }
         Ok(())
     }
 }
@@ -133,7 +186,8 @@ impl RequestLimit {
             let left = u64::from(*remaining.as_ref().unwrap_or(&0));
             told.0.store(left + 1, Ordering::Relaxed);
         }
-        remaining.map(drop)
+        remaining?;
+        Ok(())
     }
 
     /// The headers of an answer to a request that was counted.
@@ -168,8 +222,14 @@ mod tests {
         let ask = |address: &str, account: &str| {
             limits.attempt(address.parse().unwrap(), account).is_ok()
         };
-        let one_account = (0..30).filter(|n| ask(&format!("192.0.2.{n}"), "ada"));
+        let one_account = (0..15).filter(|_| ask("203.0.113.7", "ada"));
         assert_eq!(one_account.count(), 10);
+        assert!(
+            ask("192.0.2.1", "ada"),
+            "nobody keeps others out from one place"
+        );
+        let from_everywhere = (0..200).filter(|n| ask(&format!("192.0.2.{n}"), "grace"));
+        assert_eq!(from_everywhere.count(), 100);
         let one_address = (0..30).filter(|n| ask("198.51.100.1", &n.to_string()));
         assert_eq!(one_address.count(), 20);
     }

@@ -135,8 +135,12 @@ async fn send(
 ) -> Result<Answer<MessageView>, ApiError> {
     let content = request.message.into_content(app.text_bytes_max)?;
     let conversation = request.conversation_id.to_string();
+    // Of whoever is logged in the same, however often they have logged in since.
+    let author = token
+        .user_id
+        .map_or_else(|| token.id.to_string(), |id| id.to_string());
     let idempotency = key.of(
-        format_args!("messages.send {}", token.id),
+        format_args!("messages.send {author}"),
         &[conversation.as_str(), content.text.as_str()],
     );
     let message = NewMessage {
@@ -144,9 +148,7 @@ async fn send(
         conversation_id: request.conversation_id,
         origin: Origin::Api,
         sender: Sender {
-            id: token
-                .user_id
-                .map_or_else(|| token.id.to_string(), |id| id.to_string()),
+            id: author,
             kind: SenderType::AppUser,
         },
         content,

@@ -143,11 +143,11 @@ async fn signup(
     let email = email(&request.email)?;
     let (first_name, last_name) = names(&request.first_name, &request.last_name)?;
     check_password("password", &request.password)?;
-    app.access.login_limits.attempt(peer.address, &email)?;
-    // Before the costly part.
-    if app.store.has_users().await? {
+    // Before the costly part, and before anything is counted.
+    if !app.access.signup || app.store.has_users().await? {
         return Err(ApiError::SignupClosed);
     }
+    app.access.login_limits.attempt(peer.address, &email)?;
     let owner = Credentials {
         user: User {
             id: UserId::fresh(&*app.clock, &*app.random),
@@ -159,11 +159,10 @@ async fn signup(
         },
         password_hash: app.access.passwords.hash(request.password).await?,
     };
-    let user = owner.user.clone();
-    if !app.store.create_owner(owner).await? {
+    if !app.store.create_owner(owner.clone()).await? {
         return Err(ApiError::SignupClosed);
     }
-    log_in(&app, user).await
+    log_in(&app, owner).await
 }
 
 /// Logs a user in.
@@ -197,15 +196,20 @@ async fn login(
     }
     app.access.login_limits.attempt(peer.address, &email)?;
     let found = app.store.find_user(UserKey::Email(email)).await?;
-    let (user, hash) = found.map(|one| (one.user, one.password_hash)).unzip();
+    let hash = found.as_ref().map(|known| known.password_hash.clone());
     let is_right = app.access.passwords.verify(request.password, hash).await?;
-    match user.filter(|_| is_right) {
-        Some(user) => log_in(&app, user).await,
+    match found.filter(|_| is_right) {
+        Some(known) => log_in(&app, known).await,
         None => Err(ApiError::LoginFailed),
     }
 }
 
-async fn log_in(app: &App, user: User) -> Result<Answer<LoginView>, ApiError> {
+/// Makes a token for a user whose password was verified, or set, a moment ago.
+async fn log_in(app: &App, known: Credentials) -> Result<Answer<LoginView>, ApiError> {
+    let Credentials {
+        user,
+        password_hash,
+    } = known;
     let now = app.clock.now();
     let text = token::fresh_text(&*app.random);
     let lasts = SignedDuration::try_from(app.access.login_lasts).unwrap_or(SignedDuration::ZERO);
@@ -218,8 +222,9 @@ async fn log_in(app: &App, user: User) -> Result<Answer<LoginView>, ApiError> {
         user_id: Some(user.id),
     };
     let hash = token::hash(&text);
-    if !app.store.log_in(token, hash, LOGINS_MAX).await? {
-        // Somebody removed them a moment ago.
+    let kept = app.store.log_in(token, hash, password_hash, LOGINS_MAX);
+    if !kept.await? {
+        // Somebody removed them meanwhile, or they changed their password.
         return Err(ApiError::LoginFailed);
     }
     Ok(Answer(LoginView {
@@ -304,18 +309,16 @@ async fn change_password(
     let known = found.ok_or(ApiError::Unauthorized)?;
     app.access
         .login_limits
-        .attempt(peer.address, &known.user.email)?;
-    let present = Some(known.password_hash);
-    if !app
-        .access
-        .passwords
-        .verify(request.password, present)
-        .await?
-    {
+        // Not at the account, which anybody can use up.
+        .attempt(peer.address, &user.to_string())?;
+    let passwords = &app.access.passwords;
+    let present = known.password_hash;
+    let is_right = passwords.verify(request.password, Some(present.clone()));
+    if !is_right.await? {
         return Err(ApiError::WrongPassword);
     }
-    let fresh = app.access.passwords.hash(request.new_password).await?;
-    if !app.store.change_password(user, fresh, hash).await? {
+    let change = (present, passwords.hash(request.new_password).await?);
+    if !app.store.change_password(user, change, hash).await? {
         return Err(ApiError::Unauthorized);
     }
     Ok(Answer(EmptyObject))

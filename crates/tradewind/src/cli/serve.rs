@@ -31,5 +31,11 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<()> {
             token.expose_secret()
         ));
     }
+    let is_public = !server.address.ip().is_loopback();
+    if is_public && settings.server.signup && !server.store().has_users().await? {
+        tracing::warn!(
+            "whoever reaches this server can sign up and become its admin; do so first, or set server.signup = false"
+        );
+    }
     server.run_until_stopped(signals).await
 }

@@ -517,3 +517,32 @@ async fn who_changed_what_can_be_read() {
     assert_eq!(rest["data"][0]["action"], "user.created");
     assert_eq!(rest["response_metadata"]["next_cursor"], Value::Null);
 }
+
+#[tokio::test]
+async fn nobody_signs_up_where_the_settings_forbid_it() {
+    let server =
+        Server::start_with(|command| command.env("TRADEWIND_SERVER__SIGNUP", "false")).await;
+    let refused = open(&server, "users.signup", ada()).await;
+    assert_eq!(code(&refused), (403, "signup_closed".to_owned()));
+    join(&server, "grace@example.org", "admin").await;
+}
+
+#[tokio::test]
+async fn nobody_keeps_a_user_out_by_trying_from_elsewhere() {
+    let server =
+        Server::start_with(|command| command.env("TRADEWIND_SERVER__TRUSTED_PROXIES", "127.0.0.1"))
+            .await;
+    owner(&server).await;
+    let try_from = async |address: &str, password: &str| {
+        let login = json!({"email": "ada@example.org", "password": password});
+        let headers = [("x-forwarded-for", address)];
+        let answer = server.try_call("users.login", &login, &headers).await;
+        answer.unwrap().status
+    };
+    let mut last = StatusCode::OK;
+    for _ in 0..12 {
+        last = try_from("203.0.113.7:4711", "wrong password").await;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(try_from("192.0.2.1", PASSWORD).await, StatusCode::OK);
+}

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Invitation, InvitationId, Scope, UserId};
-use tradewind_store::{Accepted, Admitted, NewUser};
+use tradewind_store::{Accepted, Admitted, Credentials, NewUser};
 use utoipa::ToSchema;
 use uuid::Builder;
 
@@ -151,8 +151,15 @@ pub(super) async fn accept_invitation(
         last_name,
         password_hash: app.access.passwords.hash(request.password).await?,
     };
+    let password_hash = user.password_hash.clone();
     match app.store.accept_invitation(request.id, user).await? {
-        Accepted::Done(user) => log_in(&app, user).await,
+        Accepted::Done(user) => {
+            let known = Credentials {
+                user,
+                password_hash,
+            };
+            log_in(&app, known).await
+        }
         Accepted::NotFound => Err(ApiError::InvitationNotFound),
         Accepted::EmailTaken => Err(ApiError::EmailTaken),
     }
