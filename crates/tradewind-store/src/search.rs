@@ -6,6 +6,8 @@ use crate::Found;
 
 /// Messages that are added to the index at once.
 pub(crate) const INDEXED_MAX: usize = 2_000;
+/// Bytes of their texts, beyond which no further message is taken.
+pub(crate) const INDEXED_BYTES_MAX: usize = 8 << 20;
 /// Messages that one page looks at: beyond them it is given as it is, and the next one goes on there.
 pub(crate) const LOOKED_AT_MAX: usize = 5_000;
 

@@ -12,7 +12,7 @@ use crate::columns::{MESSAGE_WIDTH, message_columns};
 use crate::{
     Found, StoreError,
     page::{integer, page_limit, row_limit},
-    search::{Collected, INDEXED_MAX},
+    search::{Collected, INDEXED_BYTES_MAX, INDEXED_MAX},
 };
 
 /// Messages that are looked at, at once, on the way to a page.
@@ -43,17 +43,25 @@ pub(super) async fn index_messages(db: &Client, to: u64) -> Result<bool, StoreEr
     if indexed >= to {
         return Ok(false);
     }
-    let added = add(db, indexed).await?;
+    let more = add(db, indexed).await?;
     let is_clean = cleaned >= swept || clean(db, cleaned, swept).await?;
-    Ok(added == INDEXED_MAX || !is_clean)
+    Ok(more || !is_clean)
 }
 
-/// How many were added.
-async fn add(db: &Client, after: u64) -> Result<usize, StoreError> {
+/// Whether there may be more after those that were added.
+async fn add(db: &Client, after: u64) -> Result<bool, StoreError> {
     let messages = db
         .query_typed(
-            "SELECT row, content FROM message WHERE row > $1 ORDER BY row LIMIT $2",
-            params![integer(after) => INT8, row_limit(INDEXED_MAX) => INT8],
+            "SELECT row, content, of_all FROM (
+                 SELECT row, content, COUNT(*) OVER () AS of_all,
+                     SUM(octet_length(content)) OVER (ORDER BY row) - octet_length(content) AS bytes
+                 FROM (SELECT row, content FROM message WHERE row > $1 ORDER BY row LIMIT $2) m
+             ) n WHERE bytes <= $3 ORDER BY row",
+            params![
+                integer(after) => INT8,
+                row_limit(INDEXED_MAX) => INT8,
+                row_limit(INDEXED_BYTES_MAX) => INT8,
+            ],
         )
         .await?;
     let mut rows: Vec<i64> = Vec::new();
@@ -62,9 +70,10 @@ async fn add(db: &Client, after: u64) -> Result<usize, StoreError> {
         rows.push(row.try_get(0)?);
         words.push(words_of(&json::<Content>(row, 1)?.text).join(" "));
     }
-    let Some(last) = rows.last().copied() else {
-        return Ok(0);
+    let (Some(last), Some(first)) = (rows.last().copied(), messages.first()) else {
+        return Ok(false);
     };
+    let of_all: i64 = first.try_get(2)?;
     db.execute_typed(
         "INSERT INTO message_words (row, words)
          SELECT n.row, array_to_tsvector(string_to_array(n.words, ' '))
@@ -75,7 +84,7 @@ async fn add(db: &Client, after: u64) -> Result<usize, StoreError> {
     .await?;
     db.execute_typed("UPDATE indexed SET message_row = $1", params![last => INT8])
         .await?;
-    Ok(rows.len())
+    Ok(of_all == row_limit(INDEXED_MAX) || row_limit(rows.len()) < of_all)
 }
 
 /// Forgets messages that were removed. Whether those were all.

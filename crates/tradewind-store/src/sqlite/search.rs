@@ -28,7 +28,7 @@ use crate::columns::message_columns;
 use crate::{
     Found, StoreError,
     page::{integer, page_limit, row_limit},
-    search::{Collected, INDEXED_MAX, LOOKED_AT_MAX},
+    search::{Collected, INDEXED_BYTES_MAX, INDEXED_MAX, LOOKED_AT_MAX},
 };
 use index::{Batch, Index, Mark, is_damage};
 
@@ -77,7 +77,7 @@ impl Words {
             return Ok(Added::All);
         }
         let (batch, swept) = readers.read(move |db| next_batch(db, mark)).await?;
-        let more = batch.added.len() == INDEXED_MAX;
+        let more = batch.more;
         if batch.anew || !batch.added.is_empty() {
             self.with(move |index| index.add(&batch)).await?;
         }
@@ -217,8 +217,10 @@ fn next_batch(db: &Connection, mark: Mark) -> Result<(Batch, u64), StoreError> {
     let mut batch = Batch {
         anew,
         added: Vec::new(),
+        more: false,
         mark,
     };
+    let mut bytes = 0;
     let mut statement = db.prepare_cached(
         "-- next_batch
          SELECT row, id, content FROM message WHERE row > ?1 ORDER BY row LIMIT ?2",
@@ -232,6 +234,11 @@ fn next_batch(db: &Connection, mark: Mark) -> Result<(Batch, u64), StoreError> {
             .push((row.get(0)?, words_of(&content.text).join(" ")));
         batch.mark.row = get(row, 0)?;
         batch.mark.id = row.get(1)?;
+        bytes += content.text.len();
+        batch.more = batch.added.len() == INDEXED_MAX || bytes > INDEXED_BYTES_MAX;
+        if batch.more {
+            break;
+        }
     }
     Ok((batch, swept))
 }

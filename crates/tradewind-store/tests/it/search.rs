@@ -213,6 +213,13 @@ async fn the_index_is_made_in_bounded_steps(world: World) {
     assert!(world.store.index_messages().await.unwrap());
     assert!(!world.store.index_messages().await.unwrap());
     assert!(!world.store.index_messages().await.unwrap());
+    // Large ones are fewer at once.
+    for n in 0..40 {
+        let text = format!("whale {}", "x ".repeat(150_000));
+        world.receive(&site, &n.to_string(), &text).await;
+    }
+    assert!(world.store.index_messages().await.unwrap());
+    assert!(!world.store.index_messages().await.unwrap());
     assert_eq!(
         page(&world, "fish", None, None, 1_000)
             .await

@@ -42,6 +42,7 @@ async fn what_was_said_is_found_at_once() {
         let page = server.call("messages.search", request).await.ok();
         assert_eq!(texts(&page), expected, "{query}");
     }
+    server.kill().await;
     server.start_again().await;
     let page = server
         .call("messages.search", json!({"query": "order"}))

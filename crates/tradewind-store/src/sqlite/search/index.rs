@@ -45,6 +45,8 @@ pub(super) struct Batch {
     pub(super) anew: bool,
     /// Rows of messages, and their words.
     pub(super) added: Vec<(i64, String)>,
+    /// There may be more after them.
+    pub(super) more: bool,
     pub(super) mark: Mark,
 }
 
