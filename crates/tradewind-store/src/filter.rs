@@ -51,7 +51,7 @@ pub(crate) struct Compiled {
     pub(crate) condition: String,
     pub(crate) values: Vec<Value>,
     /// Each selects rows of conversations.
-    leaves: Vec<String>,
+    pub(crate) leaves: Vec<String>,
     candidates: Candidates,
 }
 
@@ -80,7 +80,7 @@ impl Compiled {
 
     /// Counts the candidates of each leaf, up to one more than is of use. `None`: there are no leaves.
     pub(crate) fn counts(&self) -> Option<String> {
-        if let Candidates::Unknown = self.candidates {
+        if !self.has_candidates() {
             return None;
         }
         let limit = CANDIDATES_MAX + 1;
@@ -92,11 +92,22 @@ impl Compiled {
     /// Selects the rows of the fewest candidates, of the leaves with these counts, each once. `None`: they
     /// are too many.
     pub(crate) fn fewest(&self, counts: &[u64]) -> Option<String> {
-        let (count, leaves) = self.candidates.fewest(counts)?;
+        let leaves = self.fewest_leaves(counts)?;
         let leaf = |leaf: &usize| self.leaves.get(*leaf).map(String::as_str);
         let leaves: Vec<&str> = leaves.iter().filter_map(leaf).collect();
         let all = leaves.join(" UNION ALL ");
-        (count <= CANDIDATES_MAX).then(|| format!("SELECT DISTINCT row FROM ({all}) l"))
+        Some(format!("SELECT DISTINCT row FROM ({all}) l"))
+    }
+
+    /// The leaves that have the fewest candidates together. `None`: they are too many.
+    pub(crate) fn fewest_leaves(&self, counts: &[u64]) -> Option<Vec<usize>> {
+        let (count, leaves) = self.candidates.fewest(counts)?;
+        (count <= CANDIDATES_MAX).then_some(leaves)
+    }
+
+    /// Whether some index has candidates.
+    pub(crate) fn has_candidates(&self) -> bool {
+        !matches!(self.candidates, Candidates::Unknown)
     }
 }
 

@@ -11,7 +11,7 @@ use tradewind_model::Filter;
 use super::row::{number, text};
 use crate::{
     StoreError,
-    filter::{Compiled, Dialect, Value},
+    filter::{CANDIDATES_MAX, Compiled, Dialect, Value},
     page::{integer, row_limit},
     walk::{Sorted, Spot},
 };
@@ -142,13 +142,24 @@ impl<'d> Matches<'d> {
         Ok(spots(&found)?.into_iter().map(|spot| spot.row).collect())
     }
 
-    pub(super) async fn count(&self) -> Result<u64, StoreError> {
+    /// How many there are. Once they are looked for, those that turn out to be few are known.
+    pub(super) async fn count(&mut self) -> Result<u64, StoreError> {
+        let condition = &self.compiled.condition;
+        let none: Parameter<'_> = (&0_i64, Type::INT8);
+        if self.few.is_none() {
+            let limit = CANDIDATES_MAX + 1;
+            let sql = format!(
+                "SELECT c.row, c.last_message_row FROM conversation c WHERE {condition} LIMIT {limit}"
+            );
+            let spots = spots(&self.query(&sql, none.clone(), 0).await?)?;
+            let is_few = u64::try_from(spots.len()).is_ok_and(|count| count <= CANDIDATES_MAX);
+            self.few = is_few.then(|| Sorted::of(spots));
+        }
         if let Some(few) = &self.few {
             return Ok(few.len());
         }
-        let condition = &self.compiled.condition;
         let sql = format!("SELECT COUNT(*) FROM conversation c WHERE {condition}");
-        let rows = self.query(&sql, (&0_i64, Type::INT8), 0).await?;
+        let rows = self.query(&sql, none, 0).await?;
         rows.first().map_or(Ok(0), |row| number(row, 0))
     }
 

@@ -22,7 +22,7 @@ pub(super) async fn list_conversations(
     limit: usize,
 ) -> Result<ConversationPage, StoreError> {
     let limit = page_limit(limit);
-    let matches = Matches::of(db, filter.unwrap_or(&Filter::Everything)).await?;
+    let mut matches = Matches::of(db, filter.unwrap_or(&Filter::Everything)).await?;
     let (newest, total) = newest(db).await?;
     let matching = match (filter, cursor.and_then(ConversationCursor::matching)) {
         (None, _) => None,

@@ -11,7 +11,7 @@ use tradewind_model::Filter;
 use super::row::get;
 use crate::{
     StoreError,
-    filter::{Compiled, Dialect, Value},
+    filter::{CANDIDATES_MAX, Compiled, Dialect, Value},
     page::{integer, row_limit},
     walk::{Sorted, Spot},
 };
@@ -63,26 +63,38 @@ impl<'d> Matches<'d> {
         Ok(matches)
     }
 
+    /// Each leaf is read once, as some have to look at all names.
     fn few(&self) -> Result<Option<Sorted>, StoreError> {
-        let Some(counts) = self.compiled.counts() else {
+        if !self.compiled.has_candidates() {
+            return Ok(None);
+        }
+        let leaves = self.compiled.leaves.iter();
+        let mut found = leaves
+            .map(|leaf| self.candidates(leaf))
+            .collect::<Result<Vec<_>, _>>()?;
+        let counts: Vec<u64> = found.iter().map(|rows| count(rows)).collect();
+        let Some(leaves) = self.compiled.fewest_leaves(&counts) else {
             return Ok(None);
         };
-        let count = |row: &Row<'_>| {
-            let leaves = 0..row.as_ref().column_count();
-            leaves.map(|leaf| get(row, leaf)).collect()
-        };
-        let sql = format!("-- count_candidates\n {counts}");
-        let counts: Vec<u64> = self.one(&sql, count)?;
-        let Some(fewest) = self.compiled.fewest(&counts) else {
-            return Ok(None);
-        };
-        let condition = &self.compiled.condition;
-        let sql = format!(
-            "-- candidates
-             SELECT c.row, c.last_message_row FROM ({fewest}) k CROSS JOIN conversation c ON c.row = k.row
-             WHERE {condition}"
-        );
-        Ok(Some(Sorted::of(self.spots(&sql, &0, 0)?)))
+        let mut rows = Vec::new();
+        for leaf in leaves {
+            if let Some(of_leaf) = found.get_mut(leaf) {
+                rows.append(of_leaf);
+            }
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(Some(Sorted::of(self.matching(&rows)?)))
+    }
+
+    /// The rows of a leaf, up to one more than are of use.
+    fn candidates(&self, leaf: &str) -> Result<Vec<i64>, StoreError> {
+        let limit = CANDIDATES_MAX + 1;
+        let sql = format!("-- candidates\n SELECT row FROM ({leaf}) k LIMIT {limit}");
+        let mut statement = self.db.prepare(&sql)?;
+        let parameters = self.parameters(&statement, &0, &0);
+        let rows = statement.query_map(parameters, |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Those below a place, the highest first.
@@ -117,26 +129,40 @@ impl<'d> Matches<'d> {
 
     /// Which of these rows are among them.
     pub(super) fn among(&self, rows: &[i64]) -> Result<HashSet<i64>, StoreError> {
+        let spots = self.matching(rows)?;
+        Ok(spots.into_iter().map(|spot| spot.row).collect())
+    }
+
+    /// Those of these rows that match.
+    fn matching(&self, rows: &[i64]) -> Result<Vec<Spot>, StoreError> {
         if rows.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Vec::new());
         }
         let condition = &self.compiled.condition;
         let sql = format!(
-            "-- among
+            "-- matching
              SELECT c.row, c.last_message_row FROM json_each(?1) k
              CROSS JOIN conversation c ON c.row = k.value
              WHERE {condition}"
         );
-        let rows = format!("{rows:?}");
-        let spots = self.spots(&sql, &rows, 0)?;
-        Ok(spots.into_iter().map(|spot| spot.row).collect())
+        self.spots(&sql, &format!("{rows:?}"), 0)
     }
 
-    pub(super) fn count(&self) -> Result<u64, StoreError> {
+    /// How many there are. Once they are looked for, those that turn out to be few are known.
+    pub(super) fn count(&mut self) -> Result<u64, StoreError> {
+        let condition = &self.compiled.condition;
+        if self.few.is_none() {
+            let limit = CANDIDATES_MAX + 1;
+            let sql = format!(
+                "-- first_matches
+                 SELECT c.row, c.last_message_row FROM conversation c WHERE {condition} LIMIT {limit}"
+            );
+            let spots = self.spots(&sql, &0, 0)?;
+            self.few = (count(&spots) <= CANDIDATES_MAX).then(|| Sorted::of(spots));
+        }
         if let Some(few) = &self.few {
             return Ok(few.len());
         }
-        let condition = &self.compiled.condition;
         let sql =
             format!("-- count_matches\n SELECT COUNT(*) FROM conversation c WHERE {condition}");
         self.one(&sql, |row| get(row, 0))
@@ -178,6 +204,10 @@ impl<'d> Matches<'d> {
         let all = [first, second].into_iter().chain(filter);
         params_from_iter(all.take(statement.parameter_count()))
     }
+}
+
+fn count<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
 }
 
 impl ToSql for Value {

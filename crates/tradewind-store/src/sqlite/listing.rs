@@ -21,7 +21,7 @@ pub(super) fn list_conversations(
     limit: usize,
 ) -> Result<ConversationPage, StoreError> {
     let limit = page_limit(limit);
-    let matches = Matches::of(db, filter.unwrap_or(&Filter::Everything))?;
+    let mut matches = Matches::of(db, filter.unwrap_or(&Filter::Everything))?;
     let (newest, total) = newest(db)?;
     let matching = match (filter, cursor.and_then(ConversationCursor::matching)) {
         (None, _) => None,
