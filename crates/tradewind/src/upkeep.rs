@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long nothing happens before messages are prepared for searches, and how many may come meanwhile.
 const QUIET: Duration = Duration::from_secs(2);
-const BEHIND_MAX: u64 = 50_000;
+const BEHIND_MAX: u64 = 500_000;
 /// Pause between two bounded steps of that: it takes a small part of a processor.
 const BETWEEN: Duration = Duration::from_millis(100);
 
