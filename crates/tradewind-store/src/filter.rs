@@ -7,12 +7,15 @@
 //! What the two databases say alike is here; where they differ, a [`Dialect`] says it. Values are always
 //! bound, never written into a statement.
 
+mod candidates;
+
 use std::{collections::BTreeSet, fmt::Write as _, ops::Bound};
 
 use tradewind_model::filter::{Condition, Filter, Pattern, Span, Value as Asked};
 use uuid::Uuid;
 
 use crate::conversations::{FOLDED_CHARS_MAX, without_zero};
+use candidates::Candidates;
 
 /// Candidates beyond which the list is walked instead.
 pub(crate) const CANDIDATES_MAX: u64 = 10_000;
@@ -53,15 +56,6 @@ pub(crate) struct Compiled {
     /// Each selects rows of conversations.
     pub(crate) leaves: Vec<String>,
     candidates: Candidates,
-}
-
-/// Which leaves together have all that match.
-enum Candidates {
-    /// There is no index for it.
-    Unknown,
-    Leaf(usize),
-    Best(Vec<Candidates>),
-    Each(Vec<Candidates>),
 }
 
 impl Compiled {
@@ -108,29 +102,6 @@ impl Compiled {
     /// Whether some index has candidates.
     pub(crate) fn has_candidates(&self) -> bool {
         !matches!(self.candidates, Candidates::Unknown)
-    }
-}
-
-impl Candidates {
-    fn fewest(&self, counts: &[u64]) -> Option<(u64, Vec<usize>)> {
-        match self {
-            Self::Unknown => None,
-            Self::Leaf(leaf) => Some((*counts.get(*leaf)?, vec![*leaf])),
-            Self::Best(several) => several
-                .iter()
-                .filter_map(|one| one.fewest(counts))
-                .min_by_key(|(count, _)| *count),
-            Self::Each(several) => {
-                let each = several.iter().map(|one| one.fewest(counts));
-                each.collect::<Option<Vec<_>>>().map(|each| {
-                    let count = each.iter().map(|(count, _)| count).sum();
-                    (
-                        count,
-                        each.into_iter().flat_map(|(_, leaves)| leaves).collect(),
-                    )
-                })
-            }
-        }
     }
 }
 
