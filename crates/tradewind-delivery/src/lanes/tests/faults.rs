@@ -182,6 +182,15 @@ fn what_is_noted_between_the_answers_of_a_loop_hides_none_and_is_none() {
     }
     assert_eq!(hand.loops, 1);
 
+    let sent = hand.sent.len();
+    hand.append_one(noted(100, at(0)));
+    hand.run_until(hand.now, |_| true);
+    assert_eq!(
+        hand.sent.len(),
+        sent,
+        "it does not set the conversation free"
+    );
+
     let mut hand = Hand::new(loops(5));
     for sequence in 1..=100 {
         hand.now += 10;
