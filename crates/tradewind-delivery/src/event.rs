@@ -6,8 +6,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tradewind_model::{
-    Channel, ChannelId, ConversationId, EntryKind, EventType, LogEntry, Message, MessageId,
-    Subject, Timestamp, Webhook, WireTime,
+    Channel, ChannelId, ConversationId, DeliveryState, EntryKind, EventType, LogEntry, Message,
+    MessageId, Subject, Timestamp, Webhook, WireTime,
 };
 use tradewind_store::Wanted;
 
@@ -56,15 +56,14 @@ impl<'a> EventBody<'a> {
 /// The message of which the entry is a flat event: messages in both directions are, what a contact
 /// wrote and what a source has taken of ours.
 pub fn flat(entry: &LogEntry) -> Option<&Message> {
-    let is_event = matches!(entry.kind, EntryKind::Received | EntryKind::Sent);
-    entry.message().filter(|_| is_event)
+    entry.message().filter(|_| entry.kind.is_delivery())
 }
 
 /// Which entries a webhook is sent.
 pub fn wanted(webhook: &Webhook) -> Wanted {
     let is_wanted = |kind: &EntryKind| {
         if webhook.events.is_empty() {
-            matches!(kind, EntryKind::Received | EntryKind::Sent)
+            kind.is_delivery()
         } else {
             types_of(*kind)
                 .iter()
@@ -219,20 +218,14 @@ fn typed_body(
 
 /// The message as it was when the entry was written.
 fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
-    let delivery_state = match entry.kind {
-        EntryKind::SendRequested => Some("pending"),
-        EntryKind::SendFailed => Some("failed"),
-        // It says nothing of that, and what it is may differ from one attempt to the next.
-        EntryKind::ConversationChanged => None,
-        _ => Some("delivered"),
-    };
     MessageBody {
         id: message.id,
         content: Content {
             text: &message.content.text,
         },
         sent_at: WireTime(message.sent_at),
-        delivery_state,
+        // Where the entry says nothing of it, it may differ from one attempt to the next.
+        delivery_state: entry.kind.delivery_state().map(DeliveryState::name),
         from_contact: message.sender.kind == tradewind_model::SenderType::SourceContact,
         source: message.source.name(),
         metadata: Map::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Channel, ConversationId, Message, SenderType, Timestamp};
+use crate::{Channel, ConversationId, DeliveryState, Message, SenderType, Timestamp};
 
 /// A place in the log. Later entries have larger ones; 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +78,21 @@ impl EntryKind {
         Self::ChannelDisconnected,
         Self::ConversationChanged,
     ];
+
+    /// The state in which such an entry leaves its message. `None`: it says nothing of that.
+    pub fn delivery_state(self) -> Option<DeliveryState> {
+        match self {
+            Self::SendRequested => Some(DeliveryState::Pending),
+            Self::Received | Self::Sent => Some(DeliveryState::Delivered),
+            Self::SendFailed => Some(DeliveryState::Failed),
+            Self::ChannelConnected | Self::ChannelDisconnected | Self::ConversationChanged => None,
+        }
+    }
+
+    /// Whether its message is delivered by it, in either direction.
+    pub fn is_delivery(self) -> bool {
+        self.delivery_state() == Some(DeliveryState::Delivered)
+    }
 }
 
 impl LogEntry {

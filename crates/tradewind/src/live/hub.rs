@@ -220,11 +220,6 @@ impl Inlet {
     }
 }
 
-/// Whether visitors hear of an entry: they see messages once these are delivered.
-fn is_for_visitors(kind: EntryKind) -> bool {
-    matches!(kind, EntryKind::Received | EntryKind::Sent)
-}
-
 impl Listeners {
     fn take_number(&mut self) -> u64 {
         let number = self.next;
@@ -261,7 +256,8 @@ impl Listeners {
 
     fn wants_entries(&self) -> Interest {
         let is_wanted = |kind: &EntryKind| {
-            let by_visitors = is_for_visitors(*kind) && !self.visitors.is_empty();
+            // Visitors see messages once these are delivered.
+            let by_visitors = kind.is_delivery() && !self.visitors.is_empty();
             by_visitors || Topic::of(*kind).iter().any(|topic| self.is_heard(*topic))
         };
         Interest::of(&Wanted {
@@ -286,7 +282,7 @@ impl Listeners {
 
     fn hand_out(&mut self, entry: &Arc<LogEntry>, topic: Topic) {
         let is_heard = self.is_heard(topic);
-        let visitors = if topic == Topic::Message && is_for_visitors(entry.kind) {
+        let visitors = if topic == Topic::Message && entry.kind.is_delivery() {
             self.visitors.get_mut(&entry.lane())
         } else {
             None

@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tradewind_delivery::event;
 use tradewind_model::{
-    Channel, ChannelId, ConversationId, DeliveryState, EntryKind, EventType, LogEntry, Message,
-    Sequence, Subject, WireTime,
+    Channel, ChannelId, ConversationId, EntryKind, EventType, LogEntry, Message, Sequence, Subject,
+    WireTime,
 };
 
 use crate::api::view::{ChannelView, MessageView};
@@ -178,12 +178,7 @@ impl Update {
 
 /// The message as it was when the entry was written: by now its source may have taken it.
 fn message_body(message: &Message, kind: EntryKind) -> serde_json::Result<String> {
-    let state = match kind {
-        EntryKind::SendRequested => DeliveryState::Pending,
-        EntryKind::Sent => DeliveryState::Delivered,
-        EntryKind::SendFailed => DeliveryState::Failed,
-        _ => message.state,
-    };
+    let state = kind.delivery_state().unwrap_or(message.state);
     serde_json::to_string(&MessageUpdate {
         conversation_id: message.conversation_id,
         channel_id: message.channel_id,
