@@ -1,6 +1,8 @@
 //! Who may call the API.
 
-use crate::{Actor, Timestamp, TokenId, UserId};
+use uuid::Uuid;
+
+use crate::{Actor, Id, Timestamp, TokenId, UserId};
 
 /// An API token as it is kept: its text is not, only the SHA-256 of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +18,15 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whoever has it, as who does something: the user whose login it is, or else the token.
+    /// As whom its holder is known: the user whose login it is, or else the token.
+    pub fn holder(&self) -> Uuid {
+        self.user_id.map_or(self.id.uuid(), Id::uuid)
+    }
+
+    /// Its holder, as who does something.
     pub fn actor(&self) -> Actor {
         Actor {
-            id: Some(self.user_id.map_or(self.id.uuid(), crate::Id::uuid)),
+            id: Some(self.holder()),
             name: self.name.clone(),
         }
     }

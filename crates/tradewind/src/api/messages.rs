@@ -136,9 +136,7 @@ async fn send(
     let content = request.message.into_content(app.text_bytes_max)?;
     let conversation = request.conversation_id.to_string();
     // Of whoever is logged in the same, however often they have logged in since.
-    let author = token
-        .user_id
-        .map_or_else(|| token.id.to_string(), |id| id.to_string());
+    let author = token.holder().to_string();
     let idempotency = key.of(
         format_args!("messages.send {author}"),
         &[conversation.as_str(), content.text.as_str()],
