@@ -65,8 +65,8 @@ impl Routes {
         }
     }
 
-    pub(crate) async fn answer(self, mut request: Request) -> Response {
-        let Some(app) = self.app.clone() else {
+    pub(crate) async fn answer(mut self, mut request: Request) -> Response {
+        let Some(app) = self.app.take() else {
             return self.answer_plainly(request).await;
         };
         let id = request_id(&app, request.headers());
