@@ -51,20 +51,6 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 11] = [
-        Self::ChannelConnected,
-        Self::ChannelDisconnected,
-        Self::WebhookSubscribed,
-        Self::WebhookUnsubscribed,
-        Self::WebhookSecretRotated,
-        Self::TokenCreated,
-        Self::TokenRevoked,
-        Self::UserCreated,
-        Self::UserInvited,
-        Self::UserRemoved,
-        Self::PasswordChanged,
-    ];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::ChannelConnected => "channel.connected",

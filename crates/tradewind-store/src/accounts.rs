@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use tradewind_model::{
-    Actor, AuditEntry, Invitation, InvitationId, Scope, Timestamp, Token, TokenId, User, UserId,
+    Actor, AuditEntry, Invitation, InvitationId, Timestamp, Token, TokenId, User, UserId,
 };
 
 use crate::{Page, StoreError, TokenHash, page::whole_milliseconds};
@@ -158,13 +158,5 @@ pub trait Accounts {
     async fn list_audit(&self, before: Option<u64>, limit: usize) -> Result<AuditPage, StoreError>;
 }
 
-/// What a removal must not leave an installation without.
-pub(crate) const ADMIN: Scope = Scope::Admin;
-
 /// Among the secrets: that there once was a token.
 pub(crate) const HAD_TOKENS: &str = "had tokens";
-
-/// When a token or an invitation is as good as gone.
-pub(crate) fn is_over(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
-    expires_at.is_some_and(|at| at <= now)
-}

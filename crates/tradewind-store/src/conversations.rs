@@ -41,7 +41,7 @@ pub enum Noted {
 /// Tags on one conversation, and keys of its metadata, at most.
 pub const NOTES_MAX: u64 = 100;
 /// Characters of a value that filters look at.
-pub const FOLDED_CHARS_MAX: usize = 256;
+pub(crate) const FOLDED_CHARS_MAX: usize = 256;
 
 #[async_trait]
 pub trait Conversations {

@@ -41,7 +41,7 @@ pub use accounts::{
     Accepted, Accounts, Admitted, AuditPage, Credentials, NewUser, Removed, UserKey,
 };
 pub use attempt::{AttemptCursor, AttemptPage, AttemptQuery, AttemptRecord};
-pub use conversations::{Conversations, FOLDED_CHARS_MAX, NOTES_MAX, Note, Noted};
+pub use conversations::{Conversations, NOTES_MAX, Note, Noted};
 pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use share::{Holder, Holding, Lease, Share};

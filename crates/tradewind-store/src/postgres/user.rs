@@ -2,7 +2,7 @@
 //! transaction that [`lock`] makes the only one of its kind.
 
 use tokio_postgres::{Client, Row};
-use tradewind_model::{Action, Actor, Invitation, InvitationId, Timestamp, User, UserId};
+use tradewind_model::{Action, Actor, Invitation, InvitationId, Scope, Timestamp, User, UserId};
 
 use super::{
     audit,
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     Accepted, Admitted, Credentials, NewUser, Removed, StoreError, TokenHash, UserKey,
-    accounts::{ADMIN, is_over},
     page::row_limit,
 };
 
@@ -138,7 +137,7 @@ pub(super) async fn accept_invitation(
     let Some(invitation) = find_invitation(db, id).await? else {
         return Ok(Accepted::NotFound);
     };
-    if is_over(Some(invitation.expires_at), now) {
+    if invitation.expires_at <= now {
         return Ok(Accepted::NotFound);
     }
     let taken = UserKey::Email(invitation.email.clone());
@@ -197,10 +196,10 @@ pub(super) async fn remove_user(
     let admins = db
         .query_typed_one(
             "SELECT COUNT(*) FROM app_user WHERE scope = $1",
-            params![code(ADMIN) => INT2],
+            params![code(Scope::Admin) => INT2],
         )
         .await?;
-    if user.scope == ADMIN && number(&admins, 0)? < 2 {
+    if user.scope == Scope::Admin && number(&admins, 0)? < 2 {
         return Ok(Removed::LastAdmin);
     }
     forget_logins(db, id).await?;

@@ -1,7 +1,7 @@
 //! People, their passwords, and who is invited.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{Action, Actor, Invitation, InvitationId, Timestamp, User, UserId};
+use tradewind_model::{Action, Actor, Invitation, InvitationId, Scope, Timestamp, User, UserId};
 
 use super::{
     audit,
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     Accepted, Admitted, Credentials, NewUser, Removed, StoreError, TokenHash, UserKey,
-    accounts::{ADMIN, is_over},
     coded::Coded as _,
 };
 
@@ -116,7 +115,7 @@ pub(super) fn accept_invitation(
     let Some(invitation) = find_invitation(batch, id)? else {
         return Ok(Accepted::NotFound);
     };
-    if is_over(Some(invitation.expires_at), now) {
+    if invitation.expires_at <= now {
         return Ok(Accepted::NotFound);
     }
     if find_user(batch, &UserKey::Email(invitation.email.clone()))?.is_some() {
@@ -171,8 +170,8 @@ pub(super) fn remove_user(
     };
     let admins: u64 = batch
         .prepare_cached("-- remove_user\n SELECT COUNT(*) FROM app_user WHERE scope = ?1")?
-        .query_row([ADMIN.code()], |row| get(row, 0))?;
-    if user.scope == ADMIN && admins < 2 {
+        .query_row([Scope::Admin.code()], |row| get(row, 0))?;
+    if user.scope == Scope::Admin && admins < 2 {
         return Ok(Removed::LastAdmin);
     }
     forget_logins(batch, id)?;
