@@ -12,7 +12,7 @@ use crate::{
         auth::{Agent, Reader},
         error::ApiError,
         example,
-        extract::{Json, JsonOrNothing},
+        extract::{Json, JsonOrNothing, check_line},
         openapi::{self, problem::errors},
         page::{PageMetadata, PageRequest, PageView},
         view::{ConversationView, EmptyObject},
@@ -268,12 +268,8 @@ async fn update_contact(
 fn known(field: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, ApiError> {
     let text = text.map(|text| text.trim().to_owned());
     let text = text.filter(|text| !text.is_empty());
-    if text
-        .as_ref()
-        .is_some_and(|text| text.len() > bytes_max || text.contains(char::is_control))
-    {
-        let why = format!("must be at most {bytes_max} bytes, without control characters");
-        return Err(ApiError::invalid(field, why));
+    if let Some(text) = &text {
+        check_line(field, text, 0..=bytes_max)?;
     }
     Ok(text)
 }

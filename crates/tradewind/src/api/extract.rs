@@ -1,6 +1,6 @@
 //! Reading requests: a body becomes a type here, or an [`ApiError`] that names what is wrong with it.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, ops::RangeInclusive};
 
 use axum::{
     body::Body,
@@ -82,6 +82,24 @@ where
     }
 
     deserializer.deserialize_map(ObjectOf(PhantomData))
+}
+
+/// Checks a text in one line that a person gave: how long it is, and that it has no control characters.
+pub(crate) fn check_line(
+    field: &str,
+    text: &str,
+    bytes: RangeInclusive<usize>,
+) -> Result<(), ApiError> {
+    if bytes.contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    let (min, max) = bytes.into_inner();
+    let length = match min {
+        0 => format!("at most {max}"),
+        min => format!("{min} to {max}"),
+    };
+    let why = format!("must be {length} bytes, without control characters");
+    Err(ApiError::invalid(field, why))
 }
 
 async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {

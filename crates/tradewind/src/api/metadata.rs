@@ -13,7 +13,7 @@ use crate::{
         conversations::{NoteErrors, noted},
         error::ApiError,
         example,
-        extract::Json,
+        extract::{Json, check_line},
         openapi,
         view::EmptyObject,
     },
@@ -125,9 +125,6 @@ async fn remove(
 
 /// The key as it is kept.
 fn key(text: &str) -> Result<String, ApiError> {
-    if text.is_empty() || text.len() > KEY_BYTES_MAX || text.contains(char::is_control) {
-        let why = format!("must be 1 to {KEY_BYTES_MAX} bytes, without control characters");
-        return Err(ApiError::invalid("key", why));
-    }
+    check_line("key", text, 1..=KEY_BYTES_MAX)?;
     Ok(format!("{PREFIX}{text}"))
 }

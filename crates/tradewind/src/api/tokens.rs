@@ -12,7 +12,7 @@ use crate::{
         auth::Admin,
         error::ApiError,
         example,
-        extract::{Json, JsonOrNothing},
+        extract::{Json, JsonOrNothing, check_line},
         openapi::{self, problem::errors},
         view::{EmptyObject, EmptyRequest, scope, scopes},
     },
@@ -119,10 +119,7 @@ async fn create(
 ) -> Result<(StatusCode, Answer<TokenView>), ApiError> {
     let now = app.clock.now();
     let name = request.name.trim();
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-        let why = format!("must be 1 to {NAME_BYTES_MAX} bytes, without control characters");
-        return Err(ApiError::invalid("name", why));
-    }
+    check_line("name", name, 1..=NAME_BYTES_MAX)?;
     if request.expires_at.is_some_and(|at| at <= now) {
         return Err(ApiError::invalid("expires_at", "must be in the future"));
     }

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::api::error::ApiError;
+use crate::api::{error::ApiError, extract::check_line};
 
 /// Shortest password in characters, and longest in bytes.
 const PASSWORD_MIN: usize = 8;
@@ -29,10 +29,7 @@ pub(super) fn names(first: &str, last: &str) -> Result<(String, String), ApiErro
         if name.trim().is_empty() {
             return Err(ApiError::invalid(field, "must not be empty"));
         }
-        if name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-            let why = format!("must be at most {NAME_BYTES_MAX} bytes, without control characters");
-            return Err(ApiError::invalid(field, why));
-        }
+        check_line(field, name, 0..=NAME_BYTES_MAX)?;
     }
     Ok((first.trim().to_owned(), last.trim().to_owned()))
 }
