@@ -4,19 +4,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    normalize,
-    server::{Answer, Server, TOKEN},
+    server::{Server, TOKEN},
+    shown, text,
 };
 
 const UNKNOWN: &str = "00000000-0000-7000-8000-000000000000";
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn shown(answer: &Answer) -> String {
-    format!("{} {}", answer.status.as_u16(), normalize(&answer.text))
-}
 
 async fn info(server: &Server, conversation: &str) -> Value {
     let body = json!({ "conversation_id": conversation });

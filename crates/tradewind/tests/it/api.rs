@@ -12,25 +12,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    SOON, normalize,
+    SOON,
     receiver::Receiver,
     server::{Answer, Server, TOKEN},
-    until_some,
+    shown, text, until_some,
     visitor::Visitor,
 };
 
 /// Nobody listens there, and no test waits for a delivery to it.
 const HOOK: &str = "http://127.0.0.1:9/hook";
 const UNKNOWN: &str = "00000000-0000-7000-8000-000000000000";
-
-/// Status and body, as a snapshot shows them.
-fn shown(answer: &Answer) -> String {
-    format!("{} {}", answer.status.as_u16(), normalize(&answer.text))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
 
 fn message(conversation: &str, text: &str) -> Value {
     json!({"conversation_id": conversation, "message": {"text": text}})

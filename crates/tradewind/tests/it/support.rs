@@ -14,6 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
+use server::Answer;
+
 /// Longest time that a test waits for something that should happen at once.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,16 @@ pub(crate) async fn until_some<T>(
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A text of an answer.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Status and body, as a snapshot shows them.
+pub(crate) fn shown(answer: &Answer) -> String {
+    format!("{} {}", answer.status.as_u16(), normalize(&answer.text))
 }
 
 /// The text with ids, times and tokens replaced, so that it is the same in every run: the first id is

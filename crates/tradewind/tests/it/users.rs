@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     process::binary,
     server::{Answer, Server, TOKEN},
+    text,
 };
 
 const PASSWORD: &str = "analytical engine";
@@ -18,10 +19,6 @@ async fn open(server: &Server, verb: &str, body: Value) -> Answer {
 
 fn ada() -> Value {
     json!({"email": "Ada@Example.org", "first_name": "Ada", "last_name": "Lovelace", "password": PASSWORD})
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
 }
 
 fn code(answer: &Answer) -> (u16, String) {
@@ -379,10 +376,10 @@ async fn a_token_ends_when_it_was_to() {
     let past = json!({"name": "bot", "scope": "read", "expires_at": "2020-01-01T00:00:00Z"});
     let refused = server.call("tokens.create", past).await;
     assert!(text(&refused.json()["message"]).starts_with("expires_at: "));
-    let soon = jiff_in(Duration::from_secs(2));
+    let soon = jiff::Timestamp::now() + Duration::from_secs(2);
     let made = server.call(
         "tokens.create",
-        json!({"name": "bot", "scope": "read", "expires_at": soon}),
+        json!({"name": "bot", "scope": "read", "expires_at": soon.to_string()}),
     );
     let token = text(&made.await.json()["token"]);
     server
@@ -394,19 +391,6 @@ async fn a_token_ends_when_it_was_to() {
         .call_as(&token, "conversations.list", json!({}))
         .await;
     assert_eq!(ended.status, StatusCode::UNAUTHORIZED);
-}
-
-fn jiff_in(wait: Duration) -> String {
-    let now = std::process::Command::new("date")
-        .args([
-            "-u",
-            "-d",
-            &format!("+{} seconds", wait.as_secs()),
-            "+%Y-%m-%dT%H:%M:%S.%3NZ",
-        ])
-        .output()
-        .unwrap();
-    String::from_utf8(now.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
