@@ -127,19 +127,8 @@ pub(super) fn settle(
             Some(reason.as_str()),
         ),
     };
-    batch
-        .prepare_cached(
-            "-- settle
-             UPDATE conversation SET entry_count = entry_count + 1 WHERE row = ?1",
-        )?
-        .execute([conversation_row])?;
-    let entry = Entry {
-        sequence: next_sequence(batch)?,
-        lane_row: conversation_row,
-        position: entry_count + 1,
-        kind,
-        message_row: Some(integer(first.0)),
-    };
+    let of = (conversation_row, entry_count);
+    let entry = next_entry(batch, of, kind, integer(first.0))?;
     batch
         .prepare_cached(
             "-- settle
@@ -154,6 +143,29 @@ pub(super) fn settle(
     append_entry(batch, now, &entry)?;
     batch.settled(first, state);
     Ok(true)
+}
+
+/// The next entry of a conversation, with its row and the number of entries so far, about one of its
+/// messages. It is counted, and still to be written.
+pub(super) fn next_entry(
+    batch: &Batch<'_>,
+    (conversation_row, entry_count): (i64, u64),
+    kind: EntryKind,
+    message_row: i64,
+) -> rusqlite::Result<Entry> {
+    batch
+        .prepare_cached(
+            "-- next_entry
+             UPDATE conversation SET entry_count = entry_count + 1 WHERE row = ?1",
+        )?
+        .execute([conversation_row])?;
+    Ok(Entry {
+        sequence: next_sequence(batch)?,
+        lane_row: conversation_row,
+        position: entry_count + 1,
+        kind,
+        message_row: Some(message_row),
+    })
 }
 
 /// The message with this id, if it was stored before.

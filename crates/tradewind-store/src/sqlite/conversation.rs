@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 use tradewind_model::{Contact, Conversation, ConversationId, Message};
 
 use super::{
@@ -89,20 +89,25 @@ fn messages(
     from: u64,
     to: u64,
 ) -> Result<Vec<Message>, StoreError> {
-    let mut statement = db.prepare_cached(concat!(
-        "-- messages\n SELECT ",
-        message_columns!(),
-        " FROM message m
-          JOIN conversation c ON c.row = m.conversation_row
-          JOIN channel h ON h.row = c.channel_row
-          WHERE m.row = ?1"
-    ))?;
+    let mut statement = message_at(db)?;
     let rows = lane::message_rows(db, conversation_row, from, to)?;
     let messages = rows
         .into_iter()
         .map(|row| statement.query_row([row], message))
         .collect::<Result<_, _>>()?;
     Ok(messages)
+}
+
+/// Finds a message by its row.
+pub(super) fn message_at(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    db.prepare_cached(concat!(
+        "-- message_at\n SELECT ",
+        message_columns!(),
+        " FROM message m
+          JOIN conversation c ON c.row = m.conversation_row
+          JOIN channel h ON h.row = c.channel_row
+          WHERE m.row = ?1"
+    ))
 }
 
 /// Reads what is noted about a conversation.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tradewind_model::{ConversationId, EntryKind, Tag, TagColor, TagId, Timestamp};
 
 use super::{
-    append::{Entry, append_entry, next_sequence},
+    append::{append_entry, next_entry},
     row::get,
     writer::Batch,
 };
@@ -140,25 +140,17 @@ fn write_change(
     now: Timestamp,
     conversation: &Noting,
 ) -> Result<(), StoreError> {
-    let entry = Entry {
-        sequence: next_sequence(batch)?,
-        lane_row: conversation.row,
-        position: conversation.entry_count + 1,
-        kind: EntryKind::ConversationChanged,
-        message_row: Some(conversation.last_message_row),
-    };
-    batch
-        .prepare_cached(
-            "-- write_change
-             UPDATE conversation SET entry_count = entry_count + 1 WHERE row = ?1",
-        )?
-        .execute([conversation.row])?;
+    let (of, last) = (
+        (conversation.row, conversation.entry_count),
+        conversation.last_message_row,
+    );
+    let entry = next_entry(batch, of, EntryKind::ConversationChanged, last)?;
     batch
         .prepare_cached(
             "-- write_change
              UPDATE message SET last_sequence = ?2 WHERE row = ?1",
         )?
-        .execute((conversation.last_message_row, integer(entry.sequence.0)))?;
+        .execute((last, integer(entry.sequence.0)))?;
     append_entry(batch, now, &entry)
 }
 

@@ -21,10 +21,10 @@ use tradewind_model::{
 use uuid::Uuid;
 
 use super::{
+    conversation::message_at,
     readers::Readers,
     row::{Json, get, message},
 };
-use crate::columns::message_columns;
 use crate::{
     Found, StoreError,
     page::{integer, page_limit, row_limit},
@@ -283,14 +283,7 @@ fn matching(
     search: &Search,
     rows: Vec<i64>,
 ) -> rusqlite::Result<Vec<(u64, Option<Message>)>> {
-    let mut statement = db.prepare_cached(concat!(
-        "-- matching\n SELECT ",
-        message_columns!(),
-        " FROM message m
-          JOIN conversation c ON c.row = m.conversation_row
-          JOIN channel h ON h.row = c.channel_row
-          WHERE m.row = ?1"
-    ))?;
+    let mut statement = message_at(db)?;
     let looked_at = rows.into_iter().map(|row| {
         let found = statement.query_row([row], message).optional()?;
         let found = found.filter(|found| search.matches(&found.content.text));
