@@ -2,13 +2,10 @@
 
 use std::collections::HashSet;
 
-use tokio_postgres::{
-    Client, Row,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{Client, Row, types::Type};
 use tradewind_model::Filter;
 
-use super::row::{number, text};
+use super::row::{Parameter, number, text};
 use crate::{
     StoreError,
     filter::{CANDIDATES_MAX, Compiled, Dialect, Value},
@@ -43,9 +40,6 @@ impl Dialect for Postgres {
         })
     }
 }
-
-/// A parameter and its type.
-type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
 
 /// The conversations that match a filter, as one transaction sees them.
 pub(super) struct Matches<'d> {

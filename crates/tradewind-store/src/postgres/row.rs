@@ -3,7 +3,10 @@
 //! A value that is not what this program writes is an error of the row that holds it, never a default.
 
 use serde::de::DeserializeOwned;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 use tradewind_model::{Content, Id, Message, Sender, Sequence, Source, Timestamp};
 use uuid::Uuid;
 
@@ -17,6 +20,9 @@ macro_rules! params {
     };
 }
 pub(super) use params;
+
+/// A parameter and its type.
+pub(super) type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
 
 pub(super) fn param<T: ToSql + Sync>(value: &T) -> &(dyn ToSql + Sync) {
     value

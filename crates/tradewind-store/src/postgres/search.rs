@@ -1,13 +1,13 @@
 //! Searching messages for words. The index says where they may be, a message's own text whether it is what
 //! was looked for; see `sqlite/search.rs`.
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, types::Type};
 use tradewind_model::{
     Content, ConversationId, Message, Search,
     search::{Term, words_of},
 };
 
-use super::row::{json, message, number, params};
+use super::row::{Parameter, json, message, number, params};
 use crate::columns::{MESSAGE_WIDTH, message_columns};
 use crate::{
     Found, StoreError,
@@ -122,30 +122,36 @@ pub(super) async fn search_all(
     before: Option<u64>,
     limit: usize,
 ) -> Result<Found, StoreError> {
+    let sql = concat!(
+        "SELECT ",
+        message_columns!(),
+        ", w.row
+         FROM (SELECT row FROM message_words
+             WHERE words @@ $1::TEXT::TSQUERY AND row < $2
+             ORDER BY row DESC LIMIT $3) w
+         LEFT JOIN message m ON m.row = w.row
+         LEFT JOIN conversation c ON c.row = m.conversation_row
+         LEFT JOIN channel h ON h.row = c.channel_row
+         ORDER BY w.row DESC"
+    );
+    let collected = Collected::new(page_limit(limit), before);
     let query = query(search);
-    let mut collected = Collected::new(page_limit(limit), before);
+    look(db, (sql, (&query, Type::TEXT)), search, collected).await
+}
+
+/// Looks at messages until there are enough: `sql` gives those that come next, of `among` ($1), below a
+/// row ($2), so many ($3).
+async fn look(
+    db: &Client,
+    (sql, among): (&str, Parameter<'_>),
+    search: &Search,
+    mut collected: Collected,
+) -> Result<Found, StoreError> {
     while collected.has_room() {
-        let rows = db
-            .query_typed(
-                concat!(
-                    "SELECT ",
-                    message_columns!(),
-                    ", w.row
-                     FROM (SELECT row FROM message_words
-                         WHERE words @@ $1::TEXT::TSQUERY AND row < $2
-                         ORDER BY row DESC LIMIT $3) w
-                     LEFT JOIN message m ON m.row = w.row
-                     LEFT JOIN conversation c ON c.row = m.conversation_row
-                     LEFT JOIN channel h ON h.row = c.channel_row
-                     ORDER BY w.row DESC"
-                ),
-                params![
-                    query => TEXT,
-                    integer(collected.below()) => INT8,
-                    row_limit(STRIDE) => INT8,
-                ],
-            )
-            .await?;
+        let (below, stride) = (integer(collected.below()), row_limit(STRIDE));
+        let parameters: [Parameter<'_>; 3] =
+            [among.clone(), (&below, Type::INT8), (&stride, Type::INT8)];
+        let rows = db.query_typed(sql, &parameters).await?;
         collected.add(matching(search, &rows)?, rows.len() < STRIDE);
     }
     Ok(collected.page())
@@ -169,34 +175,23 @@ pub(super) async fn search_conversation(
         return Ok(None);
     };
     let conversation: i64 = conversation.try_get(0)?;
-    let mut collected = Collected::new(page_limit(limit), before);
-    while collected.has_room() {
-        let rows = db
-            .query_typed(
-                concat!(
-                    "SELECT ",
-                    message_columns!(),
-                    ", m.row
-                     FROM (SELECT * FROM message
-                         WHERE conversation_row = $1 AND position < COALESCE(
-                             (SELECT position FROM message WHERE row = $2 AND conversation_row = $1),
-                             9223372036854775807)
-                         ORDER BY position DESC LIMIT $3) m
-                     JOIN conversation c ON c.row = m.conversation_row
-                     JOIN channel h ON h.row = c.channel_row
-                     WHERE m.row < $2
-                     ORDER BY m.position DESC"
-                ),
-                params![
-                    conversation => INT8,
-                    integer(collected.below()) => INT8,
-                    row_limit(STRIDE) => INT8,
-                ],
-            )
-            .await?;
-        collected.add(matching(search, &rows)?, rows.len() < STRIDE);
-    }
-    Ok(Some(collected.page()))
+    let sql = concat!(
+        "SELECT ",
+        message_columns!(),
+        ", m.row
+         FROM (SELECT * FROM message
+             WHERE conversation_row = $1 AND position < COALESCE(
+                 (SELECT position FROM message WHERE row = $2 AND conversation_row = $1),
+                 9223372036854775807)
+             ORDER BY position DESC LIMIT $3) m
+         JOIN conversation c ON c.row = m.conversation_row
+         JOIN channel h ON h.row = c.channel_row
+         WHERE m.row < $2
+         ORDER BY m.position DESC"
+    );
+    let collected = Collected::new(page_limit(limit), before);
+    let found = look(db, (sql, (&conversation, Type::INT8)), search, collected);
+    found.await.map(Some)
 }
 
 /// What is asked of the index: all the words, wherever they are.
