@@ -6,8 +6,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tradewind_model::{
-    Channel, ChannelId, ConversationId, DeliveryState, EntryKind, EventType, LogEntry, Message,
-    MessageId, Subject, Timestamp, Webhook, WireTime,
+    Attachment, Channel, ChannelId, Content, ConversationId, DeliveryState, EntryKind, EventType,
+    LogEntry, Message, MessageId, Postback, Receipt, Subject, Timestamp, Webhook, WireTime,
 };
 use tradewind_store::Wanted;
 
@@ -19,7 +19,8 @@ pub struct Event {
     pub body: Vec<u8>,
 }
 
-/// The body of a flat event: exactly these keys in this order.
+/// The body of a flat event: exactly these keys in this order. The last two are there only if the message has
+/// them.
 #[derive(Debug, Serialize)]
 pub struct EventBody<'a> {
     conversation_id: ConversationId,
@@ -28,6 +29,10 @@ pub struct EventBody<'a> {
     source: String,
     sent_at: WireTime,
     text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postback: Option<&'a Postback>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attachments: &'a [Attachment],
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +54,8 @@ impl<'a> EventBody<'a> {
             source: message.source.event_name(),
             sent_at: WireTime(message.sent_at),
             text: &message.content.text,
+            postback: message.content.postback.as_ref(),
+            attachments: &message.content.attachments,
         }
     }
 }
@@ -85,6 +92,7 @@ fn types_of(kind: EntryKind) -> &'static [EventType] {
         EntryKind::Sent | EntryKind::SendFailed => {
             &[EventType::MessageUpdated, EventType::ConversationUpdated]
         }
+        EntryKind::ReceiptDelivered | EntryKind::ReceiptRead => &[EventType::MessageUpdated],
         EntryKind::ChannelConnected | EntryKind::ChannelDisconnected => {
             &[EventType::ChannelUpdated]
         }
@@ -130,19 +138,16 @@ struct MessagePayload<'a> {
 #[derive(Serialize)]
 struct MessageBody<'a> {
     id: MessageId,
-    content: Content<'a>,
+    content: &'a Content,
     sent_at: WireTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'static str>,
     from_contact: bool,
     source: &'a str,
     metadata: Map<String, Value>,
     sender: TypedSender<'a>,
-}
-
-#[derive(Serialize)]
-struct Content<'a> {
-    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -220,12 +225,11 @@ fn typed_body(
 fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
     MessageBody {
         id: message.id,
-        content: Content {
-            text: &message.content.text,
-        },
+        content: &message.content,
         sent_at: WireTime(message.sent_at),
         // Where the entry says nothing of it, it may differ from one attempt to the next.
         delivery_state: entry.kind.delivery_state().map(DeliveryState::name),
+        receipt: entry.kind.receipt().map(Receipt::name),
         from_contact: message.sender.kind == tradewind_model::SenderType::SourceContact,
         source: message.source.name(),
         metadata: Map::new(),

@@ -7,7 +7,7 @@ use std::{
     iter,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -116,7 +116,7 @@ pub struct WebhookConsumer {
     id: WebhookId,
     target: RwLock<Arc<Target>>,
     /// What the target wants; asked for every entry.
-    interest: AtomicU32,
+    interest: AtomicU64,
     transport: Transport,
     clock: Arc<dyn Clock>,
     passed_at: Mutex<Option<Instant>>,
@@ -182,7 +182,7 @@ impl WebhookConsumer {
         let target = Target::new(webhook)?;
         Ok(Self {
             id: webhook.id,
-            interest: AtomicU32::new(Interest::of(&target.wanted).bits()),
+            interest: AtomicU64::new(Interest::of(&target.wanted).bits()),
             target: RwLock::new(Arc::new(target)),
             transport,
             clock,
@@ -299,10 +299,9 @@ fn test_entry(clock: &dyn Clock, random: &dyn Random, wanted: &Wanted) -> LogEnt
             id: "test".to_owned(),
             kind: SenderType::SourceContact,
         },
-        content: Content {
-            text: "This is a test by webhooks.test; no contact wrote it.".to_owned(),
-        },
+        content: Content::text("This is a test by webhooks.test; no contact wrote it."),
         state: DeliveryState::Delivered,
+        receipt: None,
         sent_at: now,
     };
     let first = wanted.kinds.first().copied();

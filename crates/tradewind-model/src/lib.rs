@@ -6,6 +6,7 @@
 
 mod audit;
 mod channel;
+mod content;
 mod conversation;
 pub mod filter;
 mod id;
@@ -23,6 +24,7 @@ mod webhook;
 
 pub use audit::{Action, Actor, AuditEntry};
 pub use channel::Channel;
+pub use content::{Attachment, AttachmentKind, Content, Postback, UNSUPPORTED_TEXT};
 pub use conversation::{Contact, Conversation};
 pub use filter::{Filter, SyntaxError};
 pub use id::{
@@ -30,7 +32,7 @@ pub use id::{
     UserId, WebhookId, kind,
 };
 pub use log::{EntryKind, LogEntry, Sequence, Subject};
-pub use message::{Content, DeliveryState, Message, Sender, SenderType};
+pub use message::{DeliveryState, Message, Receipt, Sender, SenderType};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use search::Search;
 pub use shard::{SHARDS, Shards, shard_of};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Channel, ConversationId, DeliveryState, Message, SenderType, Timestamp};
+use crate::{Channel, ConversationId, DeliveryState, Message, Receipt, SenderType, Timestamp};
 
 /// A place in the log. Later entries have larger ones; 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,10 +66,14 @@ pub enum EntryKind {
     /// A conversation was read, tagged, or something was noted about it. It is about the conversation's
     /// last message.
     ConversationChanged,
+    /// The source tells that the contact's device has our message.
+    ReceiptDelivered,
+    /// The source tells that the contact has seen our message.
+    ReceiptRead,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Received,
         Self::SendRequested,
         Self::Sent,
@@ -77,13 +81,17 @@ impl EntryKind {
         Self::ChannelConnected,
         Self::ChannelDisconnected,
         Self::ConversationChanged,
+        Self::ReceiptDelivered,
+        Self::ReceiptRead,
     ];
 
     /// The state in which such an entry leaves its message. `None`: it says nothing of that.
     pub fn delivery_state(self) -> Option<DeliveryState> {
         match self {
             Self::SendRequested => Some(DeliveryState::Pending),
-            Self::Received | Self::Sent => Some(DeliveryState::Delivered),
+            Self::Received | Self::Sent | Self::ReceiptDelivered | Self::ReceiptRead => {
+                Some(DeliveryState::Delivered)
+            }
             Self::SendFailed => Some(DeliveryState::Failed),
             Self::ChannelConnected | Self::ChannelDisconnected | Self::ConversationChanged => None,
         }
@@ -91,7 +99,16 @@ impl EntryKind {
 
     /// Whether its message is delivered by it, in either direction.
     pub fn is_delivery(self) -> bool {
-        self.delivery_state() == Some(DeliveryState::Delivered)
+        matches!(self, Self::Received | Self::Sent)
+    }
+
+    /// What such an entry tells of its message's way beyond the source.
+    pub fn receipt(self) -> Option<Receipt> {
+        match self {
+            Self::ReceiptDelivered => Some(Receipt::Delivered),
+            Self::ReceiptRead => Some(Receipt::Read),
+            _ => None,
+        }
     }
 }
 
@@ -124,7 +141,7 @@ impl LogEntry {
         size_of::<Self>()
             + match &self.subject {
                 Subject::Message { message, .. } => {
-                    message.content.text.len()
+                    message.content.weight()
                         + message.sender.id.len()
                         + message.contact_source_id.len()
                 }

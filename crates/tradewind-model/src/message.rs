@@ -1,8 +1,6 @@
 //! One thing said.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{ChannelId, ConversationId, MessageId, Source, Timestamp};
+use crate::{ChannelId, Content, ConversationId, MessageId, Source, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -17,14 +15,9 @@ pub struct Message {
     pub sender: Sender,
     pub content: Content,
     pub state: DeliveryState,
+    /// What the contact's side has told of it since; only of what we sent.
+    pub receipt: Option<Receipt>,
     pub sent_at: Timestamp,
-}
-
-/// What was said. Stored as its JSON; keys that are absent there have their default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    #[serde(default)]
-    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +49,8 @@ impl SenderType {
     }
 }
 
-/// Whether the source has the message. It only moves away from `Pending`, once.
+/// Whether the source has the message. It moves away from `Pending` once; after that, only from `Delivered`
+/// to `Failed`, when the source tells later that it could not bring the message to the contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
     Pending,
@@ -70,6 +64,24 @@ impl DeliveryState {
             Self::Pending => "pending",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// How far a message has come beyond its source, as the source tells. It only moves forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Receipt {
+    /// The contact's device has it.
+    Delivered,
+    /// The contact has seen it.
+    Read,
+}
+
+impl Receipt {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Read => "read",
         }
     }
 }

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use tradewind_model::{ChannelId, Message, SessionId, Source, Timestamp};
 use uuid::Uuid;
 
-use crate::{Provider, SendError};
+use crate::{Account, Provider, SendError, Sent};
 
 /// How long a visitor's token is good for; the page gets a new one with its resume token.
 pub const VISITOR_TOKEN_LIFE: Duration = Duration::from_hours(1);
@@ -36,8 +36,8 @@ impl Provider for ChatPlugin {
         "Chat plugin"
     }
 
-    async fn send(&self, _: &Message) -> Result<(), SendError> {
-        Ok(())
+    async fn send(&self, _: &Account, _: &Message) -> Result<Sent, SendError> {
+        Ok(Sent::default())
     }
 }
 

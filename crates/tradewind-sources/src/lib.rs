@@ -5,39 +5,47 @@
 //! source is a new module here and a line in [`all`].
 
 pub mod chat_plugin;
+mod client;
+pub mod config;
+mod inlet;
+mod media;
+mod provider;
 mod replies;
+mod vault;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use tradewind_delivery::attempt::Failure;
-use tradewind_model::{Message, Source};
+use tradewind_model::Clock;
 
-pub use replies::Replies;
+pub use client::{Answer, Client};
+pub use inlet::{Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Refused};
+pub use media::{MediaKey, MediaLinks, PATH as MEDIA_PATH, SECRET_NAME as MEDIA_SECRET_NAME};
+pub use provider::{
+    Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
+};
+pub use replies::{Accounts, Replies};
+pub use vault::{Vault, VaultError};
 
-/// What Tradewind needs of a source.
-#[async_trait]
-pub trait Provider: Send + Sync + 'static {
-    /// The name that `channels.connect` knows it by.
-    fn source(&self) -> Source;
-
-    /// What a channel is called that was connected without a name.
-    fn default_channel_name(&self) -> &'static str;
-
-    /// Hands a reply to the provider. Within a conversation it is called for one message after the
-    /// other; a message can come again when a crash or a failure hid that it was taken.
-    async fn send(&self, message: &Message) -> Result<(), SendError>;
+/// What sources work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Tools {
+    pub client: Client,
+    pub clock: Arc<dyn Clock>,
+    /// Where providers reach this server, such as `https://example.com`, if the settings say.
+    pub public_url: Option<String>,
 }
 
-#[derive(Debug)]
-pub enum SendError {
-    /// Trying again later may help.
-    Retry(Failure),
-    /// It never will: the message has failed. The reason is the provider's, for the operator.
-    Final { reason: String },
+/// Every source there is, and the paths where their providers post.
+pub struct Sources {
+    pub providers: Vec<Arc<dyn Provider>>,
+    pub inlets: Vec<Arc<dyn Inlet>>,
 }
 
-/// Every source there is.
-pub fn all() -> Vec<Arc<dyn Provider>> {
-    vec![Arc::new(chat_plugin::ChatPlugin)]
+impl Sources {
+    pub fn new(_: &config::Config, _: &Tools) -> Self {
+        Self {
+            providers: vec![Arc::new(chat_plugin::ChatPlugin)],
+            inlets: Vec::new(),
+        }
+    }
 }

@@ -5,25 +5,45 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tradewind_delivery::{
     attempt::{Consumer, Failure, FailureClass, Outcome, Report},
+    chain::chain,
     tail::Interest,
 };
-use tradewind_model::{DeliveryState, EntryKind, LogEntry, Message, MessageId};
-use tradewind_store::{ConsumerId, Settlement, Store, Wanted};
+use tradewind_model::{Channel, DeliveryState, EntryKind, LogEntry, Message, MessageId};
+use tradewind_store::{ConsumerId, Settlement, Store, StoreError, Wanted};
 
-use crate::{Provider, SendError};
+use crate::{Account, Provider, SendError, Sent, Vault, VaultError};
+
+/// Finds channels with their tokens open. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    pub store: Arc<dyn Store>,
+    pub vault: Vault,
+}
 
 pub struct Replies {
     provider: Arc<dyn Provider>,
-    store: Arc<dyn Store>,
+    accounts: Accounts,
+}
+
+impl Accounts {
+    /// The channel as its provider knows it.
+    pub fn open(&self, channel: Channel) -> Result<Account, VaultError> {
+        let sealed = channel.token.as_deref();
+        let token = sealed.map(|sealed| self.vault.open(&channel.id.to_string(), sealed));
+        Ok(Account {
+            token: token.transpose()?,
+            channel,
+        })
+    }
 }
 
 impl Replies {
-    pub fn new(provider: Arc<dyn Provider>, store: Arc<dyn Store>) -> Self {
-        Self { provider, store }
+    pub fn new(provider: Arc<dyn Provider>, accounts: Accounts) -> Self {
+        Self { provider, accounts }
     }
 
     async fn settle(&self, id: MessageId, settlement: Settlement) -> Outcome {
-        match self.store.settle(id, settlement).await {
+        match self.accounts.store.settle(id, settlement).await {
             Ok(_) => Outcome::Delivered { status: None },
             Err(error) => Outcome::Failed(Failure::new(
                 FailureClass::Internal,
@@ -37,12 +57,28 @@ impl Replies {
             // Settled before a restart that lost only the cursor.
             return Outcome::Delivered { status: None };
         }
-        match self.provider.send(message).await {
-            Ok(()) => self.settle(message.id, Settlement::Sent).await,
-            Err(SendError::Final { reason }) => {
+        let sent = match self.accounts.store.find_channel(message.channel_id).await {
+            Ok(Some(channel)) if channel.connected => self.hand_over(channel, message).await,
+            Ok(_) => Err(SendError::Final {
+                reason: "the channel is disconnected".to_owned(),
+            }),
+            Err(error) => Err(unreadable(&error)),
+        };
+        match sent {
+            Ok(Sent { .. }) => self.settle(message.id, Settlement::Sent).await,
+            Err(SendError::Final { reason } | SendError::TokenRefused { reason }) => {
                 self.settle(message.id, Settlement::Failed { reason }).await
             }
             Err(SendError::Retry(failure)) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn hand_over(&self, channel: Channel, message: &Message) -> Result<Sent, SendError> {
+        match self.accounts.open(channel) {
+            Ok(account) => self.provider.send(&account, message).await,
+            Err(error) => Err(SendError::TokenRefused {
+                reason: format!("the channel's token cannot be read: {error}"),
+            }),
         }
     }
 
@@ -78,4 +114,9 @@ impl Consumer for Replies {
             None => Outcome::Delivered { status: None }.into(),
         }
     }
+}
+
+fn unreadable(error: &StoreError) -> SendError {
+    let detail = format!("the channel could not be read: {}", chain(error));
+    SendError::Retry(Failure::new(FailureClass::Internal, detail))
 }

@@ -120,9 +120,7 @@ fn rare_message(conversation_id: ConversationId) -> NewMessage {
             id: "agent".to_owned(),
             kind: SenderType::AppUser,
         },
-        content: Content {
-            text: "a zeppelin over the lake".to_owned(),
-        },
+        content: Content::text("a zeppelin over the lake"),
         sent_at: SystemClock.now(),
         idempotency: None,
     }

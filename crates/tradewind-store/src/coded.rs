@@ -50,6 +50,8 @@ impl Coded for EntryKind {
             Self::ChannelConnected => 4,
             Self::ChannelDisconnected => 5,
             Self::ConversationChanged => 6,
+            Self::ReceiptDelivered => 7,
+            Self::ReceiptRead => 8,
         }
     }
 }
@@ -90,7 +92,7 @@ mod tests {
         }
         assert_eq!(codes::<SenderType>(), [0, 1, 2]);
         assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
-        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(codes::<Scope>(), [0, 1, 2]);
         assert_eq!(codes::<TagColor>(), [0, 1, 2, 3]);
     }

@@ -49,9 +49,9 @@ pub use sqlite::{BackupError, SqliteStore, back_up};
 pub use transfer::{Address, Moved, Place, Step, TransferError, transfer};
 pub use types::{
     Appended, ConsumerId, ConsumerState, ConversationCursor, ConversationPage, Disconnected, Found,
-    HeldLane, Idempotency, LogPage, MessageCursor, MessagePage, NewMessage, Origin, Page, Progress,
-    Replay, ReplayRange, Retention, SetAside, SetAsideEntry, Settlement, Standing, Start,
-    StoreError, Swept, TokenHash, Wanted,
+    HeldLane, Idempotency, LogPage, MessageCursor, MessagePage, NewMessage, NewReceipt, Origin,
+    Page, Progress, ReceiptKind, ReceiptOf, Replay, ReplayRange, Retention, SetAside,
+    SetAsideEntry, Settlement, Standing, Start, StoreError, Swept, TokenHash, Wanted,
 };
 
 /// The log, channels and webhooks, and where each consumer stands; the rest of the state is behind

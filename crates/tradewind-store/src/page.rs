@@ -239,6 +239,7 @@ pub(crate) fn stored(new: &NewMessage, place: Place) -> Message {
             Origin::Source { .. } => DeliveryState::Delivered,
             Origin::Api => DeliveryState::Pending,
         },
+        receipt: None,
         sent_at: whole_milliseconds(new.sent_at),
     }
 }

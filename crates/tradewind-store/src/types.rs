@@ -77,6 +77,39 @@ pub enum Appended {
     ChannelDisconnected,
 }
 
+/// What a source tells of messages that it took before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReceipt {
+    pub channel_id: ChannelId,
+    pub of: ReceiptOf,
+    pub kind: ReceiptKind,
+}
+
+/// Which messages a receipt is about: of its channel, and our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiptOf {
+    Message(MessageId),
+    /// Those that the source calls so.
+    SourceIds(Vec<String>),
+    /// All that were sent in the conversation with this contact until then.
+    Until {
+        contact: String,
+        at: Timestamp,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// The source has them.
+    Sent,
+    Delivered,
+    Read,
+    /// The source could not bring them to the contact after all.
+    Failed {
+        reason: String,
+    },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
     Sent,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::OwnedSemaphorePermit;
 use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard, transport::Transport};
 use tradewind_model::{Clock, Random, Source};
-use tradewind_sources::{Provider, chat_plugin::SessionTokens};
+use tradewind_sources::{Accounts, Provider, Sources, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
 use crate::{
@@ -41,7 +41,8 @@ pub(crate) struct Parts {
     pub(crate) guard: Guard,
     pub(crate) transport: Transport,
     pub(crate) hub: Hub,
-    pub(crate) providers: Vec<Arc<dyn Provider>>,
+    pub(crate) sources: Sources,
+    pub(crate) accounts: Accounts,
     pub(crate) session_tokens: SessionTokens,
     /// The token that the settings name, if they do.
     pub(crate) fixed_token: Option<FixedToken>,
@@ -95,6 +96,7 @@ impl App {
 
     pub(crate) fn find_provider(&self, source: &Source) -> Option<&dyn Provider> {
         let found = self
+            .sources
             .providers
             .iter()
             .find(|provider| provider.source() == *source);

@@ -11,6 +11,7 @@ mod listener;
 mod live;
 mod password;
 mod routes;
+mod secret_key;
 mod server;
 mod settings;
 mod token;

@@ -10,13 +10,19 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use ipnet::IpNet;
 use jiff::SignedDuration;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tradewind_delivery::lanes::Limits;
+use tradewind_sources::config::{
+    ApiUrl, Config, GoogleConfig, MetaConfig, TelegramConfig, TwilioConfig,
+};
 use tradewind_store::Retention;
 
 pub(crate) use read::{client_token, crash_point, log_filter};
 pub(crate) use value::{Listen, Net, Origin};
+
+/// Shortest `secret_key`: what has fewer characters can be guessed.
+const SECRET_KEY_BYTES_MIN: usize = 32;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,9 +40,19 @@ pub(crate) struct Settings {
     /// An admin token to accept; without it one is made at the first start.
     #[serde(deserialize_with = "value::secret")]
     pub(crate) api_token: Option<SecretString>,
+    /// What the tokens of channels are sealed with in the database; without it, a key is made at the first
+    /// start and kept in the data directory.
+    #[serde(deserialize_with = "value::secret")]
+    pub(crate) secret_key: Option<SecretString>,
+    /// Where providers and people reach this server, if it is behind a proxy.
+    pub(crate) public_url: Option<ApiUrl>,
     pub(crate) server: Server,
     pub(crate) delivery: Delivery,
     pub(crate) retention: RetentionDays,
+    pub(crate) meta: MetaConfig,
+    pub(crate) twilio: TwilioConfig,
+    pub(crate) google: GoogleConfig,
+    pub(crate) telegram: TelegramConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -111,9 +127,15 @@ impl Default for Settings {
             database: None,
             webhook_allow: Vec::new(),
             api_token: None,
+            secret_key: None,
+            public_url: None,
             server: Server::default(),
             delivery: Delivery::default(),
             retention: RetentionDays::default(),
+            meta: MetaConfig::default(),
+            twilio: TwilioConfig::default(),
+            google: GoogleConfig::default(),
+            telegram: TelegramConfig::default(),
         }
     }
 }
@@ -191,6 +213,7 @@ impl Settings {
                 read::set_variable(&mut table, name, value)?;
             }
         }
+        read::resolve_files(&mut table)?;
         let mut settings: Self = table.try_into().map_err(|error| read::one_line(&error))?;
         settings.listen = flags.listen.unwrap_or(settings.listen);
         if let Some(data) = &flags.data {
@@ -250,6 +273,11 @@ impl Settings {
             100_000,
         )?;
         within("delivery.loop_max", delivery.loop_max, 0, 1_000_000)?;
+        let secret_key = self.secret_key.as_ref();
+        ensure!(
+            secret_key.is_none_or(|key| key.expose_secret().len() >= SECRET_KEY_BYTES_MIN),
+            "secret_key: must be at least {SECRET_KEY_BYTES_MIN} characters"
+        );
         let RetentionDays {
             events_days,
             messages_days,
@@ -264,6 +292,16 @@ impl Settings {
             "retention.messages_days: {messages_days} must be at least retention.events_days ({events_days}; 0 is for ever), as events need their messages"
         );
         Ok(())
+    }
+
+    /// What is said of providers.
+    pub(crate) fn sources(&self) -> Config {
+        Config {
+            meta: self.meta.clone(),
+            twilio: self.twilio.clone(),
+            google: self.google.clone(),
+            telegram: self.telegram.clone(),
+        }
     }
 
     pub(crate) fn networks(&self) -> Vec<IpNet> {

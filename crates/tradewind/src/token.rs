@@ -107,7 +107,7 @@ pub(crate) async fn admin(
 }
 
 /// Writes a file that only its owner can read, and waits until it is on the disk.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     // With a database elsewhere nothing else needs the directory.
     if let Some(directory) = path.parent() {

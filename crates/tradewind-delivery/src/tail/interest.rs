@@ -5,14 +5,14 @@ use tradewind_store::Wanted;
 
 /// A set of kinds of entries and senders: one bit for each pair of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Interest(u32);
+pub struct Interest(u64);
 
 /// Bits of each kind: one for each sender, and one for entries that have none.
-const WIDTH: u32 = 4;
+const WIDTH: u64 = 4;
 
 impl Interest {
     pub const NOTHING: Self = Self(0);
-    pub const ALL: Self = Self(u32::MAX);
+    pub const ALL: Self = Self(u64::MAX);
 
     /// That of whoever wants these entries.
     pub fn of(wanted: &Wanted) -> Self {
@@ -47,16 +47,16 @@ impl Interest {
         Self(self.0 | other.0)
     }
 
-    pub(crate) const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
-    pub(crate) const fn from_bits(bits: u32) -> Self {
+    pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 }
 
-fn bit(kind: EntryKind, sender: Option<SenderType>) -> u32 {
+fn bit(kind: EntryKind, sender: Option<SenderType>) -> u64 {
     let kind = match kind {
         EntryKind::Received => 0,
         EntryKind::SendRequested => 1,
@@ -65,6 +65,8 @@ fn bit(kind: EntryKind, sender: Option<SenderType>) -> u32 {
         EntryKind::ChannelConnected => 4,
         EntryKind::ChannelDisconnected => 5,
         EntryKind::ConversationChanged => 6,
+        EntryKind::ReceiptDelivered => 7,
+        EntryKind::ReceiptRead => 8,
     };
     let sender = match sender {
         None => 0,

@@ -15,7 +15,7 @@ use super::{
     *,
 };
 
-const KINDS: [EntryKind; 7] = EntryKind::ALL;
+const KINDS: [EntryKind; 9] = EntryKind::ALL;
 
 fn entry(sequence: u64, kind: EntryKind, sender: SenderType) -> LogEntry {
     let source = Source::parse("chat_plugin").unwrap();
@@ -39,10 +39,9 @@ fn entry(sequence: u64, kind: EntryKind, sender: SenderType) -> LogEntry {
             id: "test".to_owned(),
             kind: sender,
         },
-        content: Content {
-            text: "text".to_owned(),
-        },
+        content: Content::text("text"),
         state: DeliveryState::Delivered,
+        receipt: None,
         sent_at: Timestamp::UNIX_EPOCH,
     };
     let subject = match kind {

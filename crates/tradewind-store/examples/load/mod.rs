@@ -139,9 +139,7 @@ fn message(channel: &Channel, random: &OsRandom, to: u64) -> NewMessage {
             channel_id: channel.id,
             contact_source_id: contact,
         },
-        content: Content {
-            text: "x".repeat(TEXT_BYTES),
-        },
+        content: Content::text("x".repeat(TEXT_BYTES)),
         sent_at: SystemClock.now(),
         idempotency: None,
     }

@@ -42,6 +42,7 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         },
         content: json::<Content>(row, 8)?,
         state: coded(row, 9)?,
+        receipt: None,
         sent_at: time(row, 10)?,
     })
 }

@@ -28,6 +28,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         },
         content: get::<Json<Content>>(row, 8)?.0,
         state: get(row, 9)?,
+        receipt: None,
         sent_at: get(row, 10)?,
     })
 }

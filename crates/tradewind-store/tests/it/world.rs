@@ -77,9 +77,7 @@ impl World {
                 id: "token-1".to_owned(),
                 kind: SenderType::AppUser,
             },
-            content: Content {
-                text: text.to_owned(),
-            },
+            content: Content::text(text),
             sent_at: self.clock.now(),
             idempotency: None,
         }
@@ -190,9 +188,7 @@ pub(crate) fn from_contact(
             id: contact.to_owned(),
             kind: SenderType::SourceContact,
         },
-        content: Content {
-            text: text.to_owned(),
-        },
+        content: Content::text(text),
         sent_at,
         idempotency: None,
     }

@@ -200,7 +200,7 @@ fn known<'a>(app: &'a App, name: &str) -> Result<(Source, &'a dyn Provider), Api
         Some((source, provider))
     });
     found.ok_or_else(|| {
-        let providers = app.providers.iter();
+        let providers = app.sources.providers.iter();
         let known: Vec<_> = providers
             .map(|provider| provider.source().to_string())
             .collect();

@@ -61,7 +61,7 @@ impl MessageRequest {
             let why = format!("must be at most {bytes_max} bytes long");
             return Err(ApiError::invalid("message.text", why));
         }
-        Ok(Content { text: self.text })
+        Ok(Content::text(self.text))
     }
 }
 

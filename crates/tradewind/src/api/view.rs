@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use tradewind_model::{
-    Channel, ChannelId, Conversation, ConversationId, DeliveryState, Message, MessageId, Scope,
-    SenderType, TagId, WireTime,
+    Attachment, AttachmentKind, Channel, ChannelId, Content, Conversation, ConversationId,
+    DeliveryState, Message, MessageId, Receipt, Scope, SenderType, TagId, WireTime,
 };
 use utoipa::{
     PartialSchema, ToSchema,
@@ -29,6 +29,11 @@ pub(crate) struct MessageView {
     /// The same as `state`.
     #[schema(schema_with = states)]
     delivery_state: &'static str,
+    /// What the contact's side has told of it since, where the source passes that on: that it has arrived, or
+    /// was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = receipts)]
+    receipt: Option<&'static str>,
     /// The contact, somebody on our side who wrote at the source itself, or a caller of `messages.send`.
     #[schema(schema_with = sender_types)]
     sender_type: &'static str,
@@ -39,10 +44,74 @@ pub(crate) struct MessageView {
 /// What was said.
 #[derive(Debug, Serialize, ToSchema)]
 struct ContentView {
+    /// Empty if there are only attachments.
     text: String,
     /// Always `text`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// A button that was pressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postback: Option<PostbackView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<AttachmentView>,
+}
+
+/// A button that was pressed, or a door that was come in by.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Postback)]
+struct PostbackView {
+    /// What whoever made the button wrote into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    /// JSON text of what the source says of where the contact came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referral: Option<String>,
+    /// The kind of button where the source has several, such as `quick_reply`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+}
+
+/// Something that came with a message, by reference.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attachment)]
+struct AttachmentView {
+    #[schema(schema_with = attachment_types)]
+    r#type: &'static str,
+    /// Where it is; of a location, a `geo:` URI.
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<String>,
+}
+
+impl ContentView {
+    fn new(content: &Content) -> Self {
+        let attachment = |attachment: &Attachment| AttachmentView {
+            r#type: attachment.kind.name(),
+            url: attachment.url.clone(),
+            name: attachment.name.clone(),
+            mime_type: attachment.mime_type.clone(),
+        };
+        Self {
+            text: content.text.clone(),
+            kind: "text",
+            postback: content.postback.as_ref().map(|postback| PostbackView {
+                payload: postback.payload.clone(),
+                referral: postback.referral.clone(),
+                r#type: postback.kind.clone(),
+            }),
+            attachments: content.attachments.iter().map(attachment).collect(),
+        }
+    }
+}
+
+fn attachment_types() -> ObjectBuilder {
+    one_of(AttachmentKind::ALL.map(AttachmentKind::name))
+}
+
+fn receipts() -> ObjectBuilder {
+    one_of([Receipt::Delivered, Receipt::Read].map(Receipt::name))
 }
 
 fn states() -> ObjectBuilder {
@@ -63,12 +132,10 @@ impl MessageView {
     pub(crate) fn in_state(message: &Message, state: DeliveryState) -> Self {
         Self {
             id: message.id,
-            content: ContentView {
-                text: message.content.text.clone(),
-                kind: "text",
-            },
+            content: ContentView::new(&message.content),
             state: state.name(),
             delivery_state: state.name(),
+            receipt: message.receipt.map(Receipt::name),
             sender_type: message.sender.kind.name(),
             sent_at: WireTime(message.sent_at),
         }
@@ -239,6 +306,8 @@ pub(crate) struct FlatEvent {
     #[schema(format = DateTime)]
     sent_at: String,
     text: String,
+    postback: Option<PostbackView>,
+    attachments: Option<Vec<AttachmentView>>,
 }
 
 /// Who wrote it.

@@ -111,6 +111,7 @@ async fn send(
         },
         content,
         state: DeliveryState::Delivered,
+        receipt: None,
         sent_at: SystemClock.now(),
     };
     post_event(relay, &message).await.map_err(|why| {

@@ -47,7 +47,9 @@ impl Topic {
             EntryKind::Received
             | EntryKind::SendRequested
             | EntryKind::Sent
-            | EntryKind::SendFailed => &[Self::Message, Self::Events],
+            | EntryKind::SendFailed
+            | EntryKind::ReceiptDelivered
+            | EntryKind::ReceiptRead => &[Self::Message, Self::Events],
             EntryKind::ChannelConnected => &[Self::ChannelConnected, Self::Events],
             EntryKind::ChannelDisconnected => &[Self::ChannelDisconnected, Self::Events],
             EntryKind::ConversationChanged => &[Self::Events],

@@ -16,6 +16,22 @@ const OTHER_VARIABLES: [&str; 4] = [
     "TRADEWIND_CRASH_AT",
 ];
 
+/// Sections that are about providers.
+const SOURCES: [&str; 4] = ["meta", "twilio", "google", "telegram"];
+/// Secrets, by section and key: each can also be in a file, which the key with `_file` after it names.
+const FILES: [(&str, &str); 8] = [
+    ("", "api_token"),
+    ("", "database"),
+    ("", "secret_key"),
+    ("meta", "app_secret"),
+    ("meta", "verify_token"),
+    ("twilio", "auth_token"),
+    ("google", "partner_key"),
+    ("google", "service_account"),
+];
+/// Longest file with a secret, in bytes.
+const SECRET_FILE_MAX: usize = 64 << 10;
+
 /// Our variables of the process's environment.
 #[expect(
     clippy::disallowed_methods,
@@ -90,6 +106,12 @@ pub(super) fn is_setting(name: &str, value: &str) -> anyhow::Result<bool> {
     }
     let mut alone = toml::Table::new();
     set_variable(&mut alone, name, value)?;
+    if FILES
+        .iter()
+        .any(|place| at(&mut alone, *place, "_file").is_some())
+    {
+        return Ok(true);
+    }
     let unknown = |error: toml::de::Error| error.message().starts_with("unknown field");
     if alone.try_into::<Settings>().is_err_and(unknown) {
         tracing::warn!(
@@ -122,6 +144,8 @@ pub(super) fn set_variable(table: &mut toml::Table, name: &str, value: &str) -> 
             let parts = parts.filter(|part| !part.is_empty());
             toml::Value::Array(parts.map(Into::into).collect())
         }
+        // Of accounts at providers everything is text, also what looks like a number.
+        _ if SOURCES.contains(&section.unwrap_or_default()) => value.into(),
         _ if section.is_some() => value.parse().unwrap_or_else(|_| value.into()),
         _ => value.into(),
     };
@@ -147,4 +171,51 @@ pub(super) fn one_line(error: &toml::de::Error) -> anyhow::Error {
     let text = error.to_string();
     let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
     anyhow!("a setting is wrong: {}", lines.join(" "))
+}
+
+/// Puts what is in the files that `…_file` names where the secrets themselves would be.
+pub(super) fn resolve_files(table: &mut toml::Table) -> anyhow::Result<()> {
+    for place @ (section, key) in FILES {
+        let Some(path) = at(table, place, "_file") else {
+            continue;
+        };
+        let name = match section {
+            "" => format!("{key}_file"),
+            section => format!("{section}.{key}_file"),
+        };
+        let path = path
+            .as_str()
+            .with_context(|| format!("{name}: must be a text in quotes"))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{name}: {path} cannot be read"))?;
+        anyhow::ensure!(
+            text.len() <= SECRET_FILE_MAX,
+            "{name}: {path} is longer than {SECRET_FILE_MAX} bytes"
+        );
+        anyhow::ensure!(
+            at(table, place, "").is_none(),
+            "{name}: give the secret or the file, not both"
+        );
+        let target = match section {
+            "" => &mut *table,
+            section => match table.get_mut(section).and_then(toml::Value::as_table_mut) {
+                Some(section) => section,
+                None => continue,
+            },
+        };
+        target.insert(key.to_owned(), text.trim_end_matches(['\n', '\r']).into());
+    }
+    Ok(())
+}
+
+/// Takes what stands at a place. With an ending, it is taken away.
+fn at(table: &mut toml::Table, (section, key): (&str, &str), ending: &str) -> Option<toml::Value> {
+    let target = match section {
+        "" => table,
+        section => table.get_mut(section)?.as_table_mut()?,
+    };
+    if ending.is_empty() {
+        return target.get(key).cloned();
+    }
+    target.remove(&format!("{key}{ending}"))
 }

@@ -55,10 +55,9 @@ fn message(sequence: u64, lane: u64, kind: SenderType, sent_at: Timestamp) -> Lo
             id: lane.to_string(),
             kind,
         },
-        content: Content {
-            text: "x".repeat(10),
-        },
+        content: Content::text("x".repeat(10)),
         state: DeliveryState::Delivered,
+        receipt: None,
         sent_at,
     };
     LogEntry {

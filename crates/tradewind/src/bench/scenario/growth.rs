@@ -145,7 +145,7 @@ fn message(visitors: &Visitors, random: &OsRandom, conversation: u32, round: u64
             id: session,
             kind: SenderType::SourceContact,
         },
-        content: Content { text },
+        content: Content::text(text),
         sent_at: SystemClock.now(),
         idempotency: None,
     }

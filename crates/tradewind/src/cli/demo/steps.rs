@@ -70,7 +70,9 @@ fn print_entry(entry: &LogEntry) {
         (
             EntryKind::ChannelConnected
             | EntryKind::ChannelDisconnected
-            | EntryKind::ConversationChanged,
+            | EntryKind::ConversationChanged
+            | EntryKind::ReceiptDelivered
+            | EntryKind::ReceiptRead,
             _,
         ) => return,
     };

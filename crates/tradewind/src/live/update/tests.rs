@@ -23,10 +23,9 @@ pub(in crate::live) fn entry(kind: EntryKind, text: &str) -> Arc<LogEntry> {
             id: "test".to_owned(),
             kind: SenderType::AppUser,
         },
-        content: Content {
-            text: text.to_owned(),
-        },
+        content: Content::text(text),
         state: DeliveryState::Delivered,
+        receipt: None,
         sent_at: Timestamp::UNIX_EPOCH,
     };
     Arc::new(LogEntry {
