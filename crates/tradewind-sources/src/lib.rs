@@ -9,6 +9,7 @@ mod client;
 pub mod config;
 mod inlet;
 mod media;
+mod pacer;
 mod provider;
 mod replies;
 mod vault;
