@@ -10,6 +10,7 @@ pub mod config;
 mod inlet;
 mod media;
 mod meta;
+mod pacer;
 mod provider;
 mod replies;
 mod vault;
