@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tradewind_model::{
@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{facebook, instagram, whatsapp_source};
 use crate::{
-    Account, AskError, Client, Profile, Provider, SendError, Sources, Tools, Wish,
+    Account, AskError, Client, Inbound, MediaKey, Posted, Profile, Provider, SendError, Sources,
+    Tools, Wish,
     config::{ApiUrl, MetaConfig},
 };
 
@@ -84,6 +85,24 @@ impl Meta {
         };
         self.stand_in.script(script(None));
         self.stand_in.script(script(Some(reply)));
+    }
+
+    /// What a signed post says.
+    fn posted(&self, body: &str) -> Vec<Inbound> {
+        let signature = graph::signature("app-secret", body.as_bytes());
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-hub-signature-256"),
+            HeaderValue::from_str(&signature).unwrap(),
+        )]);
+        let posted = Posted {
+            url: "https://example.com/facebook",
+            below: "",
+            headers: &headers,
+            body: body.as_bytes(),
+            now: Timestamp::UNIX_EPOCH,
+            media: &MediaKey::new([1; 32]).links("https://example.com"),
+        };
+        self.sources.inlets[0].receive(&posted).unwrap()
     }
 
     fn bodies(&self) -> Vec<Value> {
@@ -413,6 +432,30 @@ async fn a_text_is_sent_as_metas_documents_say() {
         "message": {"text": "hello", "metadata": format!("tradewind:{}", text.id)},
     });
     assert_eq!(calls[0].json(), expected);
+}
+
+#[tokio::test]
+async fn an_echo_without_an_author_is_known_by_what_was_sent() {
+    let meta = Meta::with_app().await;
+    let source = instagram();
+    let text = message(&source, Content::text("hello"));
+    let sent = meta
+        .provider(&source)
+        .send(&account(&source, SHOP), &text)
+        .await
+        .unwrap();
+    let mid = sent.source_message_id.unwrap();
+    let echo = |mid: &str| {
+        let message = json!({"mid": mid, "text": "hello", "is_echo": true});
+        let mut post = graph::instagram_message(SHOP, SHOP, &message, 1_569_262_485_349);
+        post["entry"][0]["messaging"][0]["recipient"]["id"] = "16505551234".into();
+        post.to_string()
+    };
+    assert_eq!(meta.posted(&echo(&mid)), [Inbound::Skipped("own_echo")]);
+    assert!(matches!(
+        meta.posted(&echo("by hand"))[..],
+        [Inbound::Message(_)]
+    ));
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ fn inlet(path: &'static str) -> MetaInlet {
         verify_token: Some("our word".into()),
         ..MetaConfig::default()
     };
-    MetaInlet::new(path, config)
+    MetaInlet::new(path, config, Arc::default())
 }
 
 fn post(inlet: &MetaInlet, body: &[u8], signature: Option<&str>) -> Result<Vec<Inbound>, Refused> {
@@ -70,7 +72,7 @@ fn a_challenge_is_answered_to_who_knows_our_word() {
 
 #[test]
 fn without_its_settings_nothing_is_verified() {
-    let inlet = MetaInlet::new("/facebook", MetaConfig::default());
+    let inlet = MetaInlet::new("/facebook", MetaConfig::default(), Arc::default());
     let missing = Err(Refused::NotConfigured("meta.verify_token"));
     assert_eq!(inlet.challenge("hub.mode=subscribe"), Some(missing));
     let missing = Err(Refused::NotConfigured("meta.app_secret"));

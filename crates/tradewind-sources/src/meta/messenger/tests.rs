@@ -7,15 +7,17 @@ use tradewind_store::{ReceiptKind, ReceiptOf};
 use super::{Network, read};
 use crate::{
     Inbound, InboundMessage,
-    meta::{facebook, instagram},
+    meta::{echoes::Echoes, facebook, instagram},
 };
 
 const APP: &str = "1517776481860111";
 
 fn page(entries: &Value) -> Vec<Inbound> {
+    let echoes = Echoes::default();
     let network = Network {
         source: facebook(),
         app_id: Some(APP),
+        echoes: &echoes,
     };
     read(&network, entries.as_array().unwrap())
 }
@@ -44,9 +46,11 @@ fn said(message: &Value) -> InboundMessage {
 }
 
 fn on_instagram(message: &Value) -> Vec<Inbound> {
+    let echoes = Echoes::default();
     let network = Network {
         source: instagram(),
         app_id: Some(APP),
+        echoes: &echoes,
     };
     let entry = json!({
         "time": 1_569_262_486_134_i64,
@@ -426,9 +430,11 @@ fn an_echo_of_our_own_is_skipped() {
 
 #[test]
 fn without_an_app_in_the_settings_an_echo_is_another_ones() {
+    let echoes = Echoes::default();
     let network = Network {
         source: facebook(),
         app_id: None,
+        echoes: &echoes,
     };
     let entry = json!({"id": "1", "messaging": [{
         "sender": {"id": "1"}, "recipient": {"id": "2"}, "timestamp": 1,
@@ -606,9 +612,11 @@ fn instagram_has_stories_reels_and_posts() {
 
 #[test]
 fn the_dashboards_test_is_read_too() {
+    let echoes = Echoes::default();
     let network = Network {
         source: instagram(),
         app_id: None,
+        echoes: &echoes,
     };
     let entry = json!({
         "id": "0",
