@@ -2,7 +2,7 @@
 
 mod account;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -13,6 +13,7 @@ use tradewind_model::{AttachmentKind, Message, Source};
 use self::account::Page;
 use super::{
     OURS,
+    echoes::Echoes,
     error::{Meaning, Problem},
     facebook,
     graph::{Call, Graph, id},
@@ -43,11 +44,11 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new(network: Network, graph: Graph) -> Self {
+    pub(super) fn new(network: Network, graph: Graph, echoes: Arc<Echoes>) -> Self {
         Self {
             network,
             graph,
-            parts: Parts::default(),
+            parts: Parts::with_echoes(echoes),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use secrecy::SecretString;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use tradewind_model::MessageId;
 
 use super::{
+    echoes::Echoes,
     graph::{Call, Graph},
     json::text,
 };
@@ -25,9 +26,20 @@ const PARTLY_SENT_MAX: usize = 10_000;
 type Taken = (usize, Option<String>);
 
 #[derive(Debug, Default)]
-pub(super) struct Parts(Mutex<BTreeMap<MessageId, Taken>>);
+pub(super) struct Parts {
+    taken: Mutex<BTreeMap<MessageId, Taken>>,
+    /// Where echoes of what is sent may come in.
+    echoes: Option<Arc<Echoes>>,
+}
 
 impl Parts {
+    pub(super) fn with_echoes(echoes: Arc<Echoes>) -> Self {
+        Self {
+            taken: Mutex::default(),
+            echoes: Some(echoes),
+        }
+    }
+
     /// Sends the parts that were not taken before, in their order. `name` finds in an answer how the provider
     /// calls what it took.
     ///
@@ -42,10 +54,14 @@ impl Parts {
         let (graph, token, path) = graph;
         let (mut count, mut last) = self.lock().get(&id).cloned().unwrap_or_default();
         for part in parts.iter().skip(count) {
+            let sending = self.echoes.as_ref().and_then(|echoes| echoes.sending(part));
             match graph.call(token, Call::post(path, part)).await {
                 Ok(answer) => {
                     count += 1;
                     last = name(&answer);
+                    if let (Some(sending), Some(name)) = (sending, &last) {
+                        sending.taken(name);
+                    }
                     if parts.len() > 1 {
                         self.keep(id, (count, last.clone()));
                     }
@@ -93,7 +109,7 @@ impl Parts {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Taken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
