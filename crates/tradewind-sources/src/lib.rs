@@ -11,6 +11,7 @@ mod inlet;
 mod media;
 mod provider;
 mod replies;
+pub mod twilio;
 mod vault;
 
 use std::sync::Arc;
@@ -42,10 +43,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn new(_: &config::Config, _: &Tools) -> Self {
+    pub fn new(config: &config::Config, tools: &Tools) -> Self {
         Self {
-            providers: vec![Arc::new(chat_plugin::ChatPlugin)],
-            inlets: Vec::new(),
+            providers: vec![
+                Arc::new(chat_plugin::ChatPlugin),
+                Arc::new(twilio::Twilio::sms(&config.twilio, tools)),
+                Arc::new(twilio::Twilio::whatsapp(&config.twilio, tools)),
+            ],
+            inlets: vec![Arc::new(twilio::inlet(&config.twilio))],
         }
     }
 }
