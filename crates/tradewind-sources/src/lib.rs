@@ -7,6 +7,7 @@
 pub mod chat_plugin;
 mod client;
 pub mod config;
+pub mod google;
 mod inlet;
 mod media;
 mod provider;
@@ -49,8 +50,12 @@ impl Sources {
                 Arc::new(chat_plugin::ChatPlugin),
                 Arc::new(twilio::Twilio::sms(&config.twilio, tools)),
                 Arc::new(twilio::Twilio::whatsapp(&config.twilio, tools)),
+                Arc::new(google::Google::new(&config.google, tools)),
             ],
-            inlets: vec![Arc::new(twilio::inlet(&config.twilio))],
+            inlets: vec![
+                Arc::new(twilio::inlet(&config.twilio)),
+                Arc::new(google::inlet(&config.google)),
+            ],
         }
     }
 }
