@@ -8,6 +8,8 @@ mod inlet;
 mod tests;
 mod token;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use http::{StatusCode, header};
 use reqwest::Method;
@@ -19,14 +21,20 @@ use url::Url;
 
 use self::{inlet::GoogleInlet, token::Tokens};
 use crate::{
-    Account, Answer, AskError, Client, Connected, Inlet, Provider, SendError, Sent, Tools, Wish,
+    Account, Answer, AskError, Client, Connected, Provider, SendError, Sent, Sources, Tools, Wish,
     config::{ApiUrl, GoogleConfig},
 };
 
 /// Characters of Google's words that are kept of why it refused.
 const REASON_CHARS_MAX: usize = 300;
 
-pub struct Google {
+/// Adds the source, and the path where Google posts.
+pub(crate) fn add(sources: &mut Sources, config: &GoogleConfig, tools: &Tools) {
+    sources.providers.push(Arc::new(Google::new(config, tools)));
+    sources.inlets.push(Arc::new(GoogleInlet::new(config)));
+}
+
+struct Google {
     api_url: ApiUrl,
     client: Client,
     tokens: Tokens,
@@ -35,7 +43,7 @@ pub struct Google {
 }
 
 impl Google {
-    pub fn new(config: &GoogleConfig, tools: &Tools) -> Self {
+    fn new(config: &GoogleConfig, tools: &Tools) -> Self {
         Self {
             api_url: config.api_url.clone(),
             client: tools.client.clone(),
@@ -50,13 +58,6 @@ impl Google {
         let path = ["conversations", conversation, "messages"];
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         Some(url)
-    }
-}
-
-/// Where Google posts.
-pub fn inlet(config: &GoogleConfig) -> impl Inlet + use<> {
-    GoogleInlet {
-        partner_key: config.partner_key.clone(),
     }
 }
 

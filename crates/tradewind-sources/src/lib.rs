@@ -7,12 +7,14 @@
 pub mod chat_plugin;
 mod client;
 pub mod config;
-pub mod google;
+mod google;
 mod inlet;
 mod media;
+mod meta;
+mod pacer;
 mod provider;
 mod replies;
-pub mod twilio;
+mod twilio;
 mod vault;
 
 use std::sync::Arc;
@@ -45,17 +47,13 @@ pub struct Sources {
 
 impl Sources {
     pub fn new(config: &config::Config, tools: &Tools) -> Self {
-        Self {
-            providers: vec![
-                Arc::new(chat_plugin::ChatPlugin),
-                Arc::new(twilio::Twilio::sms(&config.twilio, tools)),
-                Arc::new(twilio::Twilio::whatsapp(&config.twilio, tools)),
-                Arc::new(google::Google::new(&config.google, tools)),
-            ],
-            inlets: vec![
-                Arc::new(twilio::inlet(&config.twilio)),
-                Arc::new(google::inlet(&config.google)),
-            ],
-        }
+        let mut sources = Self {
+            providers: vec![Arc::new(chat_plugin::ChatPlugin)],
+            inlets: Vec::new(),
+        };
+        meta::add(&mut sources, &config.meta, tools);
+        twilio::add(&mut sources, &config.twilio, tools);
+        google::add(&mut sources, &config.google, tools);
+        sources
     }
 }

@@ -12,22 +12,34 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 use tradewind_model::{AttachmentKind, Message, Source};
 
 use self::{api::Api, inlet::TwilioInlet};
 use crate::{
-    Account, AskError, Connected, Explored, Inlet, Provider, SendError, Sent, Tools, Wish,
+    Account, AskError, Connected, Explored, Provider, SendError, Sent, Sources, Tools, Wish,
     config::TwilioConfig,
 };
 
 /// Files of one message, in either direction: what Twilio takes and sends at most.
-const FILES_MAX: usize = 10;
+const MEDIA_FILES_MAX: usize = 10;
 /// What an address begins with that is one of `WhatsApp`'s.
 const WHATSAPP: &str = "whatsapp:";
 /// The path of ours at which Twilio posts.
 const PATH: &str = "/twilio";
+
+/// Adds Twilio's sources, and the path where Twilio posts for both.
+pub(crate) fn add(sources: &mut Sources, config: &TwilioConfig, tools: &Tools) {
+    for service in [Service::Sms, Service::WhatsApp] {
+        let twilio = Twilio::new(service, config, tools);
+        sources.providers.push(Arc::new(twilio));
+    }
+    let inlet = TwilioInlet::new(config);
+    sources.inlets.push(Arc::new(inlet));
+}
 
 /// What a number of the account is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,33 +49,18 @@ enum Service {
 }
 
 /// One of the two sources.
-pub struct Twilio {
+struct Twilio {
     service: Service,
     api: Api,
 }
 
 impl Twilio {
-    pub fn sms(config: &TwilioConfig, tools: &Tools) -> Self {
-        Self::new(Service::Sms, config, tools)
-    }
-
-    pub fn whatsapp(config: &TwilioConfig, tools: &Tools) -> Self {
-        Self::new(Service::WhatsApp, config, tools)
-    }
-
     fn new(service: Service, config: &TwilioConfig, tools: &Tools) -> Self {
         let api = Api {
             config: config.clone(),
             tools: tools.clone(),
         };
         Self { service, api }
-    }
-}
-
-/// Where Twilio posts for both sources.
-pub fn inlet(config: &TwilioConfig) -> impl Inlet + use<> {
-    TwilioInlet {
-        config: config.clone(),
     }
 }
 
@@ -108,7 +105,7 @@ impl Provider for Twilio {
     async fn send(&self, account: &Account, message: &Message) -> Result<Sent, SendError> {
         let files = &message.content.attachments;
         let files_max = match self.service {
-            Service::Sms => FILES_MAX,
+            Service::Sms => MEDIA_FILES_MAX,
             Service::WhatsApp => 1,
         };
         if files.len() > files_max {

@@ -12,7 +12,9 @@ use tradewind_model::{
 use tradewind_store::{ReceiptKind, ReceiptOf};
 
 use super::source;
-use crate::{Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Profile, Refused};
+use crate::{
+    Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Profile, Refused, config::GoogleConfig,
+};
 
 const HEADER: &str = "x-goog-signature";
 /// Where Google keeps pictures of contacts. Their signed address comes as the text of a message.
@@ -20,7 +22,14 @@ const PICTURES: &str = "https://storage.googleapis.com/";
 const PICTURE_SIGNATURE: &str = "x-goog-signature=";
 
 pub(super) struct GoogleInlet {
-    pub(super) partner_key: Option<SecretString>,
+    partner_key: Option<SecretString>,
+}
+
+impl GoogleInlet {
+    pub(super) fn new(config: &GoogleConfig) -> Self {
+        let partner_key = config.partner_key.clone();
+        Self { partner_key }
+    }
 }
 
 impl Inlet for GoogleInlet {

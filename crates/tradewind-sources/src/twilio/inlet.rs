@@ -8,7 +8,7 @@ use tradewind_model::{
 use tradewind_store::{ReceiptKind, ReceiptOf};
 
 use super::{
-    FILES_MAX, PATH, Service,
+    MEDIA_FILES_MAX, PATH, Service,
     form::{Form, parameter},
     signature,
 };
@@ -22,7 +22,7 @@ const KNOWN_API: &str = "https://api.twilio.com";
 pub(super) const MESSAGE: &str = "message";
 
 pub(super) struct TwilioInlet {
-    pub(super) config: TwilioConfig,
+    config: TwilioConfig,
 }
 
 impl Inlet for TwilioInlet {
@@ -46,6 +46,11 @@ impl Inlet for TwilioInlet {
 }
 
 impl TwilioInlet {
+    pub(super) fn new(config: &TwilioConfig) -> Self {
+        let config = config.clone();
+        Self { config }
+    }
+
     fn read(&self, posted: &Posted<'_>, form: &Form) -> Inbound {
         let (Some(from), Some(to)) = (form.filled("From"), form.filled("To")) else {
             return Inbound::Skipped("no message");
@@ -83,7 +88,7 @@ impl TwilioInlet {
     }
 
     fn content(&self, posted: &Posted<'_>, form: &Form, channel: ChannelId) -> Content {
-        let mut attachments: Vec<_> = (0..FILES_MAX)
+        let mut attachments: Vec<_> = (0..MEDIA_FILES_MAX)
             .map_while(|number| self.file(posted, form, channel, number))
             .collect();
         attachments.extend(place(form));

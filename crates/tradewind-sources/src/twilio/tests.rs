@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use tradewind_model::{ManualClock, Timestamp};
 use tradewind_stand_in::twilio::signature;
 
-use super::inlet;
+use super::inlet::TwilioInlet;
 use crate::{
     Client, Inbound, Inlet as _, MediaKey, Posted, Refused, Tools,
     config::{ApiUrl, TwilioConfig},
@@ -73,7 +73,7 @@ impl<'a> Post<'a> {
     }
 
     fn received_with(&self, config: &TwilioConfig) -> Result<Vec<Inbound>, Refused> {
-        inlet(config).receive(&Posted {
+        TwilioInlet::new(config).receive(&Posted {
             url: self.url,
             below: "",
             headers: &self.headers(),

@@ -10,7 +10,7 @@ use tradewind_store::{ReceiptKind, ReceiptOf};
 
 use crate::{
     Inbound, InboundMessage, Inlet as _, MediaKey, Posted, Profile, Refused, config::GoogleConfig,
-    google::inlet,
+    google::inlet::GoogleInlet,
 };
 
 const KEY: &str = "partner-key";
@@ -31,7 +31,7 @@ fn receive(
             HeaderValue::from_str(signature).unwrap(),
         );
     }
-    inlet(&config).receive(&Posted {
+    GoogleInlet::new(&config).receive(&Posted {
         url: "https://example.com/google",
         below: "",
         headers: &headers,

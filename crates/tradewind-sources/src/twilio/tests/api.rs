@@ -12,7 +12,10 @@ use tradewind_stand_in::{
 };
 
 use super::{ACCOUNT, TOKEN, config, tools};
-use crate::{Account, AskError, Explored, Provider as _, SendError, Sent, Wish, twilio::Twilio};
+use crate::{
+    Account, AskError, Explored, Provider as _, SendError, Sent, Wish,
+    twilio::{Service, Twilio},
+};
 
 const NUMBER: &str = "+15551230001";
 const MESSAGE: &str = "01a20a53-61bf-71b0-ac27-31e8c343a5f1";
@@ -27,8 +30,8 @@ async fn world() -> World {
     let stand_in = StandIn::start().await.unwrap();
     let config = config(&format!("{}/twilio", stand_in.url()));
     World {
-        sms: Twilio::sms(&config, &tools()),
-        whatsapp: Twilio::whatsapp(&config, &tools()),
+        sms: Twilio::new(Service::Sms, &config, &tools()),
+        whatsapp: Twilio::new(Service::WhatsApp, &config, &tools()),
         stand_in,
     }
 }
@@ -139,7 +142,7 @@ async fn without_an_address_of_ours_twilio_is_asked_for_no_status() {
     let config = config(&format!("{}/twilio", world.stand_in.url()));
     let mut tools = tools();
     tools.public_url = None;
-    world.sms = Twilio::sms(&config, &tools);
+    world.sms = Twilio::new(Service::Sms, &config, &tools);
     send(&world, Content::text("hello")).await.unwrap();
     let call = world.stand_in.calls().remove(0);
     assert_eq!(call.field("StatusCallback"), None);
@@ -284,7 +287,7 @@ async fn what_cannot_be_a_number_is_not_connected() {
 async fn a_setting_that_is_missing_is_named() {
     let mut config = config("http://127.0.0.1:9");
     config.account_sid = None;
-    let sms = Twilio::sms(&config, &tools());
+    let sms = Twilio::new(Service::Sms, &config, &tools());
     let refused = sms.connect(wish(NUMBER)).await.unwrap_err();
     assert!(matches!(
         refused,
