@@ -159,6 +159,7 @@ async fn what_is_over_after_a_while_is_tried_again() {
             20500,
             "Internal Server Error",
         ),
+        (StatusCode::TOO_MANY_REQUESTS, 63038, "Daily limit exceeded"),
         (StatusCode::BAD_REQUEST, 14107, "Message rate exceeded"),
     ] {
         let reply = refusal(status, code, words).with("retry-after", "7");
