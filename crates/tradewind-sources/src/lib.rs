@@ -26,6 +26,7 @@ pub use inlet::{Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Refused}
 pub use media::{MediaKey, MediaLinks, PATH as MEDIA_PATH, SECRET_NAME as MEDIA_SECRET_NAME};
 pub use provider::{
     Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
+    tidy_reason,
 };
 pub use replies::{Accounts, Replies};
 pub use vault::{Vault, VaultError};
