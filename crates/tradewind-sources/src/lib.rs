@@ -7,12 +7,14 @@
 pub mod chat_plugin;
 mod client;
 pub mod config;
+mod google;
 mod inlet;
 mod media;
 mod meta;
 mod pacer;
 mod provider;
 mod replies;
+mod twilio;
 mod vault;
 
 use std::sync::Arc;
@@ -51,6 +53,8 @@ impl Sources {
             inlets: Vec::new(),
         };
         meta::add(&mut sources, &config.meta, tools);
+        twilio::add(&mut sources, &config.twilio, tools);
+        google::add(&mut sources, &config.google, tools);
         sources
     }
 }
