@@ -419,16 +419,16 @@ CREATE INDEX attempt_failed ON attempt (webhook_id) WHERE class <> 'delivered';
 CREATE FUNCTION read_log(after BIGINT, at_most BIGINT) RETURNS TABLE (
     message_id UUID, conversation_id UUID, channel_id UUID, source TEXT, contact_source_id TEXT,
     message_position BIGINT, sender_kind SMALLINT, sender_id TEXT, content TEXT, state SMALLINT,
-    sent_at_ms BIGINT, receipt SMALLINT, sequence BIGINT, entry_position BIGINT, kind SMALLINT, at_ms BIGINT,
-    conversation_created_at_ms BIGINT,
+    sent_at_ms BIGINT, receipt SMALLINT, failure_reason TEXT, sequence BIGINT,
+    entry_position BIGINT, kind SMALLINT, at_ms BIGINT, conversation_created_at_ms BIGINT,
     source_channel_id TEXT, name TEXT, image_url TEXT
 ) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id,
-            m.content, m.state, m.sent_at_ms, m.receipt, l.sequence, l.position, l.kind, l.at_ms,
-            c.created_at_ms, h.source_channel_id, h.name, h.image_url
+            m.content, m.state, m.sent_at_ms, m.receipt, m.failure_reason, l.sequence,
+            l.position, l.kind, l.at_ms, c.created_at_ms, h.source_channel_id, h.name, h.image_url
         FROM (
             SELECT * FROM log WHERE sequence > read_log.after
                 AND sequence > (SELECT s.sequence FROM swept s)
@@ -739,10 +739,12 @@ BEGIN
         RETURNING h.row INTO changed;
     IF changed IS NOT NULL THEN
         PERFORM append_fact(now_ms, changed, 4::SMALLINT);
-    ELSIF new_token IS NOT NULL THEN
-        UPDATE channel SET token = new_token WHERE id = new_id;
     ELSE
-        RETURN;
+        UPDATE channel SET token = new_token
+            WHERE id = new_id AND new_token IS NOT NULL AND token IS DISTINCT FROM new_token;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
     END IF;
     PERFORM record_change(now_ms, actor_id, actor_name, 'channel.connected', new_id::TEXT,
         connect_channel.source || ' ' || connect_channel.source_channel_id);

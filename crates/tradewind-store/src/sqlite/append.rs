@@ -12,6 +12,7 @@ use tradewind_model::{
 
 use super::{
     lane, log,
+    recent::Fate,
     row::{get, message},
     writer::Batch,
 };
@@ -144,7 +145,12 @@ pub(super) fn settle(
             settlement.source_message_id(),
         ))?;
     append_entry(batch, now, &entry)?;
-    batch.settled(first, state);
+    let fate = Fate {
+        state,
+        receipt: None,
+        failure_reason: reason.map(str::to_owned),
+    };
+    batch.settled(first, fate);
     Ok(true)
 }
 

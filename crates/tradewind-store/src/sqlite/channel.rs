@@ -51,13 +51,15 @@ pub(super) fn connect_channel(
     if changed > 0 {
         write_fact(batch, now, new.id, EntryKind::ChannelConnected)?;
         record(batch, now, by, Action::ChannelConnected, new)?;
-    } else if let Some(token) = &new.token {
-        batch
+    } else if let Some(token) = &new.token
+        && batch
             .prepare_cached(
                 "-- connect_channel
-                 UPDATE channel SET token = ?2 WHERE id = ?1",
+                 UPDATE channel SET token = ?2 WHERE id = ?1 AND token IS NOT ?2",
             )?
-            .execute((new.id.uuid(), token))?;
+            .execute((new.id.uuid(), token))?
+            > 0
+    {
         record(batch, now, by, Action::ChannelConnected, new)?;
     }
     find_channel(batch, new.id)?.ok_or(StoreError::NotFound)

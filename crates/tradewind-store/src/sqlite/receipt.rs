@@ -8,6 +8,7 @@ use tradewind_model::{
 use super::{
     append::{append_entry, next_entry},
     lane,
+    recent::Fate,
     row::{find, get},
     writer::Batch,
 };
@@ -84,7 +85,12 @@ fn take(
             )?
             .execute((message.row, integer(entry.sequence.0)))?;
     }
-    batch.advanced(message.id, to.state, to.receipt);
+    let fate = Fate {
+        state: to.state,
+        receipt: to.receipt,
+        failure_reason: reason.map(str::to_owned),
+    };
+    batch.advanced(message.id, fate);
     Ok(true)
 }
 

@@ -9,10 +9,26 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tradewind_model::{DeliveryState, LogEntry, MessageId, Receipt, Sequence, Subject};
+use tradewind_model::{DeliveryState, LogEntry, Message, MessageId, Receipt, Sequence, Subject};
 
 use super::log::page;
 use crate::{LogPage, page::Room};
+
+/// What has become of a message of ours.
+#[derive(Debug)]
+pub(super) struct Fate {
+    pub(super) state: DeliveryState,
+    pub(super) receipt: Option<Receipt>,
+    pub(super) failure_reason: Option<String>,
+}
+
+impl Fate {
+    fn write_to(&self, message: &mut Message) {
+        message.state = self.state;
+        message.receipt = self.receipt;
+        message.failure_reason.clone_from(&self.failure_reason);
+    }
+}
 
 /// Entries that are kept, and their weight in bytes.
 const RECENT_MAX: usize = 1_024;
@@ -69,7 +85,7 @@ impl Recent {
 
     /// Says what became of the message whose first entry has this sequence: an entry shows its message
     /// as it is when it is read.
-    pub(super) fn settle(&self, first: Sequence, settled: DeliveryState) {
+    pub(super) fn settle(&self, first: Sequence, fate: &Fate) {
         let mut kept = self.lock();
         let found = kept
             .entries
@@ -78,19 +94,18 @@ impl Recent {
             && let Some(entry) = kept.entries.get_mut(at)
             && let Subject::Message { message, .. } = &mut entry.subject
         {
-            message.state = settled;
+            fate.write_to(message);
         }
     }
 
     /// Says what a receipt made of a message, in all entries about it: they show it as it is when they are
     /// read.
-    pub(super) fn advance(&self, id: MessageId, state: DeliveryState, receipt: Option<Receipt>) {
+    pub(super) fn advance(&self, id: MessageId, fate: &Fate) {
         for entry in &mut self.lock().entries {
             if let Subject::Message { message, .. } = &mut entry.subject
                 && message.id == id
             {
-                message.state = state;
-                message.receipt = receipt;
+                fate.write_to(message);
             }
         }
     }

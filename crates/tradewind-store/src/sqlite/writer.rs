@@ -19,12 +19,12 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
-use tradewind_model::{DeliveryState, LogEntry, MessageId, Receipt, Sequence};
+use tradewind_model::{LogEntry, MessageId, Sequence};
 
 use super::{
     fault::{Fault, Faults},
     open::Directory,
-    recent::Recent,
+    recent::{Fate, Recent},
     token::KeptTokens,
     wal::Wal,
 };
@@ -66,8 +66,8 @@ pub(super) struct Signals {
 pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
     written: RefCell<Vec<LogEntry>>,
-    settled: RefCell<Vec<(Sequence, DeliveryState)>>,
-    advanced: RefCell<Vec<(MessageId, DeliveryState, Option<Receipt>)>>,
+    settled: RefCell<Vec<(Sequence, Fate)>>,
+    advanced: RefCell<Vec<(MessageId, Fate)>>,
     has_swept: Cell<bool>,
     webhook_changes: Cell<u64>,
     has_token_change: Cell<bool>,
@@ -178,13 +178,13 @@ impl Batch<'_> {
     }
 
     /// Says what became of the message whose first entry has this sequence.
-    pub(super) fn settled(&self, first: Sequence, settled: DeliveryState) {
-        self.settled.borrow_mut().push((first, settled));
+    pub(super) fn settled(&self, first: Sequence, fate: Fate) {
+        self.settled.borrow_mut().push((first, fate));
     }
 
     /// Says what a receipt made of a message.
-    pub(super) fn advanced(&self, id: MessageId, state: DeliveryState, receipt: Option<Receipt>) {
-        self.advanced.borrow_mut().push((id, state, receipt));
+    pub(super) fn advanced(&self, id: MessageId, fate: Fate) {
+        self.advanced.borrow_mut().push((id, fate));
     }
 
     /// Says that entries were removed from the log.
@@ -370,11 +370,11 @@ fn commit(
     let written = batch.written.into_inner();
     if let Some(head) = written.last().map(|entry| entry.sequence) {
         signals.recent.add(written);
-        for (first, settled) in batch.settled.into_inner() {
-            signals.recent.settle(first, settled);
+        for (first, fate) in batch.settled.into_inner() {
+            signals.recent.settle(first, &fate);
         }
-        for (id, state, receipt) in batch.advanced.into_inner() {
-            signals.recent.advance(id, state, receipt);
+        for (id, fate) in batch.advanced.into_inner() {
+            signals.recent.advance(id, &fate);
         }
         signals.head.send_modify(|newest| *newest = head);
     }
