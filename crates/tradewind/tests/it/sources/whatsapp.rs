@@ -1,4 +1,4 @@
-//! WhatsApp: files that only we can get, and receipts that name our own id.
+//! `WhatsApp`: files that only we can get, and receipts that name our own id.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
