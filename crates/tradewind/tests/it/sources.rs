@@ -3,6 +3,8 @@
 //! The providers are played by a stand-in; the server is the real one.
 
 mod facebook;
+mod instagram;
+mod whatsapp;
 
 use std::{
     sync::{Arc, Mutex},
