@@ -2,7 +2,7 @@
 //!
 //! One module for each source. A module verifies and parses what its provider sends, and sends what
 //! `messages.send` was given; it knows nothing of other providers or of how messages are stored. A new
-//! source is a new module here and a line in [`all`].
+//! source is a new module here and a line in [`Sources::new`].
 
 pub mod chat_plugin;
 mod client;

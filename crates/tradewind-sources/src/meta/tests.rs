@@ -153,6 +153,7 @@ fn message(source: &Source, content: Content) -> Message {
         content,
         state: DeliveryState::Pending,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     }
 }

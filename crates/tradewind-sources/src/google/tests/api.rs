@@ -114,6 +114,7 @@ async fn send(google: &Google) -> Result<Sent, SendError> {
         content: Content::text("hello"),
         state: DeliveryState::Pending,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     };
     let account = Account {

@@ -68,6 +68,7 @@ fn message(account: &Account, contact: &str, content: Content) -> Message {
         content,
         state: DeliveryState::Pending,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     }
 }
