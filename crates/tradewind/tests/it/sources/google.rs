@@ -80,5 +80,9 @@ async fn without_a_service_account_a_reply_fails_and_says_why() {
     let conversation = event.field("conversation_id");
     let reply = desk.answer(&conversation, "hi there").await;
     let failed = |message: &Value| message["state"] == "failed";
-    desk.message_that(&conversation, &reply["id"], failed).await;
+    let message = desk.message_that(&conversation, &reply["id"], failed);
+    assert_eq!(
+        message.await["failure_reason"],
+        "the setting google.service_account is missing"
+    );
 }

@@ -163,7 +163,8 @@ async fn a_reply_that_the_carrier_could_not_bring_has_failed() {
     ];
     assert_eq!(post(&desk, path, &form).await.status, 200);
     let failed = |message: &Value| message["state"] == "failed";
-    desk.message_that(&conversation, &reply["id"], failed).await;
+    let message = desk.message_that(&conversation, &reply["id"], failed);
+    assert_eq!(message.await["failure_reason"], "undelivered: error 30003");
 }
 
 #[tokio::test]
