@@ -138,16 +138,28 @@ impl Default for TelegramConfig {
     }
 }
 
-/// A secret: a text. What it is instead is not said, because it may be the secret.
+/// A secret: a text. What it is instead is not said, because it may be the secret. An empty one, such as of a
+/// variable that is set to nothing, is none: with it as the key, anybody could sign.
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     String::deserialize(deserializer)
-        .map(|text| Some(text.into()))
+        .map(|text| (!text.is_empty()).then(|| text.into()))
         .map_err(|_| D::Error::custom("must be a text in quotes"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ApiUrl;
+    use serde_json::json;
+
+    use super::{ApiUrl, TwilioConfig};
+
+    #[test]
+    fn an_empty_secret_is_none() {
+        let read = |token: &str| serde_json::from_value(json!({"auth_token": token}));
+        let config: TwilioConfig = read("").unwrap();
+        assert!(config.auth_token.is_none());
+        let config: TwilioConfig = read("12345").unwrap();
+        assert!(config.auth_token.is_some());
+    }
 
     #[test]
     fn an_address_of_an_api_is_plain() {

@@ -28,6 +28,12 @@ pub fn signature(token: &str, url: &str, form: &[(&str, &str)]) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
+/// The body of a post of these fields.
+pub fn encoded(form: &[(&str, &str)]) -> String {
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form).finish()
+}
+
 /// How Twilio says no.
 pub fn refusal(status: StatusCode, code: u32, message: &str) -> Reply {
     let more = format!("https://www.twilio.com/docs/errors/{code}");

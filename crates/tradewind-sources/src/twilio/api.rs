@@ -137,12 +137,10 @@ impl Api {
 
     /// The account; otherwise, the setting that is missing.
     fn credentials(&self) -> Result<Credentials<'_>, &'static str> {
+        let account = self.config.account_sid.as_deref();
+        let account = account.filter(|account| !account.is_empty());
         Ok(Credentials {
-            account: self
-                .config
-                .account_sid
-                .as_deref()
-                .ok_or("twilio.account_sid")?,
+            account: account.ok_or("twilio.account_sid")?,
             token: self.config.auth_token.as_ref().ok_or("twilio.auth_token")?,
         })
     }

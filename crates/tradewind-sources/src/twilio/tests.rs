@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::SecretString;
 use tradewind_model::{ManualClock, Timestamp};
-use tradewind_stand_in::twilio::signature;
+use tradewind_stand_in::twilio::{encoded, signature};
 
 use super::inlet::TwilioInlet;
 use crate::{
@@ -49,13 +49,11 @@ struct Post<'a> {
 impl<'a> Post<'a> {
     /// A form as Twilio would sign it.
     fn form(url: &'a str, form: &[(&str, &str)]) -> Self {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
         Self {
             url,
             content_type: Some("application/x-www-form-urlencoded; charset=UTF-8"),
             signature: Some(signature(TOKEN, url, form)),
-            body: body.finish().into_bytes(),
+            body: encoded(form).into_bytes(),
         }
     }
 

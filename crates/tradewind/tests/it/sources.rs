@@ -3,7 +3,9 @@
 //! The providers are played by a stand-in; the server is the real one.
 
 mod facebook;
+mod google;
 mod instagram;
+mod twilio;
 mod whatsapp;
 
 use std::{
@@ -25,6 +27,9 @@ use crate::support::{
 pub(crate) const APP_SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const APP_ID: &str = "1234567890";
 pub(crate) const VERIFY_TOKEN: &str = "a word of my choice";
+pub(crate) const TWILIO_ACCOUNT: &str = "ACffffffffffffffffffffffffffffffff";
+pub(crate) const TWILIO_TOKEN: &str = "89abcdef0123456789abcdef01234567";
+pub(crate) const PARTNER_KEY: &str = "a partner's key";
 pub(crate) const PUBLIC_URL: &str = "https://chat.example.com";
 
 /// A server with accounts at all providers, and a webhook that hears all.
@@ -55,6 +60,10 @@ impl Desk {
                 .env("TRADEWIND_META__APP_ID", APP_ID)
                 .env("TRADEWIND_META__APP_SECRET", APP_SECRET)
                 .env("TRADEWIND_META__VERIFY_TOKEN", VERIFY_TOKEN)
+                .env("TRADEWIND_TWILIO__API_URL", format!("{url}/twilio"))
+                .env("TRADEWIND_TWILIO__ACCOUNT_SID", TWILIO_ACCOUNT)
+                .env("TRADEWIND_TWILIO__AUTH_TOKEN", TWILIO_TOKEN)
+                .env("TRADEWIND_GOOGLE__PARTNER_KEY", PARTNER_KEY)
                 .env("TRADEWIND_PUBLIC_URL", PUBLIC_URL)
                 .envs(more.iter().copied())
                 .envs(
