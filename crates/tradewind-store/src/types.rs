@@ -91,8 +91,9 @@ pub enum ReceiptOf {
     Message(MessageId),
     /// Those that the source calls so, of which it should have one each. At most 100 are looked for.
     SourceIds(Vec<String>),
-    /// All that were sent in the conversation with this contact until then, among its newest 100 messages:
-    /// from the newest on, up to one of ours that has the receipt. Those before that have it as well.
+    /// All that were written in the conversation with this contact until then, and that the source has, among
+    /// its newest 100 messages: from the newest on, up to one of ours that has the receipt. Those before that
+    /// have it as well; one that still waits to be sent is not meant.
     Until {
         contact: String,
         at: Timestamp,

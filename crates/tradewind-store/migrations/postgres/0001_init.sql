@@ -637,7 +637,8 @@ BEGIN
         WHERE c.id = of_conversation AND m.position > c.message_count - at_most
         ORDER BY m.position DESC
     LOOP
-        CONTINUE WHEN said.sender_kind <> 2 OR said.state = 2 OR said.sent_at_ms > until_ms;
+        -- One that waits to be sent is not meant, whenever it was written.
+        CONTINUE WHEN said.sender_kind <> 2 OR said.state <> 1 OR said.sent_at_ms > until_ms;
         EXIT WHEN way_of(said.state, said.receipt) >= way;
         rows := rows || said.row;
     END LOOP;

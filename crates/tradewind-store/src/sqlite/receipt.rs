@@ -182,19 +182,20 @@ fn until(
     Ok(found)
 }
 
-/// The message with this row, if it is ours, was sent until `at` and has not failed.
+/// The message with this row, if it is ours, its source has it, and it was written until `at`. One that waits
+/// to be sent is not meant, whenever it was written.
 fn sent_by_us(db: &Connection, row: i64, at: Timestamp) -> rusqlite::Result<Option<Ours>> {
     db.prepare_cached(
         "-- sent_by_us
          SELECT id, row, conversation_row, state, receipt FROM message
-         WHERE row = ?1 AND sender_kind = ?2 AND sent_at_ms <= ?3 AND state <> ?4",
+         WHERE row = ?1 AND sender_kind = ?2 AND sent_at_ms <= ?3 AND state = ?4",
     )?
     .query_row(
         (
             row,
             SenderType::AppUser.code(),
             at.as_millisecond(),
-            DeliveryState::Failed.code(),
+            DeliveryState::Delivered.code(),
         ),
         ours,
     )
