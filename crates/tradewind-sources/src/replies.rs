@@ -81,7 +81,7 @@ impl Replies {
             }
             Err(SendError::Final { reason }) => self.fail(message.id, &reason).await,
             Err(SendError::TokenRefused { reason }) => {
-                tracing::warn!(channel.id = %message.channel_id, reason, "the provider no longer takes this channel's token; connect it again by channels.connect");
+                tracing::warn!(channel.id = %message.channel_id, reason, "the provider does not take the token of this channel, or the account of the settings; mend that, or connect the channel again by channels.connect");
                 self.fail(message.id, &reason).await
             }
             Err(SendError::Retry(failure)) => Outcome::Failed(failure),

@@ -33,6 +33,8 @@ const READ_ONLY: u32 = 30;
 const IO_ERROR: u32 = 5;
 
 const PAGE_BYTES: u64 = 4_096;
+/// Signs what a provider posts.
+const PARTNER_KEY: &str = "0123456789abcdef";
 
 /// A server on a disk that can be made to fail, and one conversation on it.
 struct Bench {
@@ -69,6 +71,7 @@ impl Bench {
         let (directory, library) = shim();
         let server = Server::start_with(move |command| {
             let command = command.env("LD_PRELOAD", &library);
+            let command = command.env("TRADEWIND_GOOGLE__PARTNER_KEY", PARTNER_KEY);
             command.args(["--webhook-allow", "127.0.0.0/8"])
         });
         let server = server.await;
@@ -563,4 +566,49 @@ async fn a_damaged_log_is_read_up_to_its_last_good_record() {
     assert_eq!(stored, bench.accepted[..stored.len()]);
     assert_eq!(bench.health().await, StatusCode::OK);
     assert!(bench.write("on it goes").await);
+}
+
+#[tokio::test]
+async fn a_post_of_a_provider_is_refused_while_nothing_can_be_stored() {
+    let bench = Bench::start().await;
+    let server = &bench.server;
+    let channel = json!({"source": "google", "source_channel_id": "2222"});
+    server.call("channels.connect", channel).await.ok();
+    let body = json!({
+        "agent": "brands/1111/agents/2222",
+        "conversationId": "3333",
+        "message": {"messageId": "4444", "text": "by a provider"},
+        "sendTime": "2026-11-26T12:00:00Z",
+    })
+    .to_string();
+    let signature = tradewind_stand_in::google::signature(PARTNER_KEY, body.as_bytes());
+    let headers = [("x-goog-signature", signature.as_str())];
+    let post = async || {
+        let posted = server.request(reqwest::Method::POST, "google", &headers, body.clone());
+        posted.await.unwrap()
+    };
+    bench.break_disk(&format!("write * fail {NO_SPACE}"));
+    let refused = post().await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "5");
+    bench.mend_disk();
+    until_accepted(post).await;
+    let heard = bench.receiver.wait_for(2, SOON).await;
+    assert_eq!(heard[1].text(), "by a provider");
+    assert_eq!(post().await.status, StatusCode::OK);
+    let list = server.call("conversations.list", json!({})).await.ok();
+    assert_eq!(list["response_metadata"]["total"], 2);
+}
+
+/// Posts until it is taken, as a provider does.
+async fn until_accepted(post: impl AsyncFn() -> Answer) {
+    let started = std::time::Instant::now();
+    loop {
+        let answer = post().await;
+        if answer.status == StatusCode::OK {
+            return;
+        }
+        assert!(started.elapsed() < SOON, "{}", answer.text);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
