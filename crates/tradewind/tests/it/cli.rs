@@ -599,6 +599,40 @@ async fn the_demo_answers_a_visitor_and_shows_each_step() {
     assert_eq!(demo.log(), "");
 }
 
+/// What it says first is where the contact's app is.
+#[tokio::test]
+async fn the_demo_plays_messenger_for_who_has_no_account() {
+    let demo = Server::start_as("demo", |command| command.args(["--source", "facebook"]));
+    let mut demo = demo.await;
+    let page = demo.get("").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("Meta is played by your machine"));
+    let said = demo
+        .request(reqwest::Method::POST, "say", &[], "do you ship?")
+        .await;
+    assert_eq!(said.unwrap().status, 200);
+    let mut missing = vec!["message in", "event out", "reply in", "reply delivered"];
+    missing.extend(["reply arrived", "reply read", "You said: do you ship?"]);
+    while !missing.is_empty() {
+        let line = demo.line().await;
+        missing.retain(|step| !line.contains(step));
+    }
+    let lines = demo.get("lines/0").await.json();
+    let lines = lines.as_array().unwrap().iter();
+    let mut shown: Vec<_> = lines.map(|line| line["text"].as_str().unwrap()).collect();
+    shown.sort();
+    let expected = [
+        "Hello! Is anybody there?",
+        "You said: Hello! Is anybody there?",
+        "You said: do you ship?",
+        "do you ship?",
+    ];
+    assert_eq!(shown, expected);
+    demo.terminate().await;
+    assert!(demo.ended(Duration::from_secs(10)).await.success());
+    assert_eq!(demo.log(), "");
+}
+
 #[tokio::test]
 async fn the_demo_starts_again_at_once_and_keeps_its_conversations() {
     let mut demo = start_demo().await;
