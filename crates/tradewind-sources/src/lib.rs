@@ -9,6 +9,8 @@ mod client;
 pub mod config;
 mod inlet;
 mod media;
+mod meta;
+mod pacer;
 mod provider;
 mod replies;
 mod vault;
@@ -42,10 +44,12 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn new(_: &config::Config, _: &Tools) -> Self {
-        Self {
+    pub fn new(config: &config::Config, tools: &Tools) -> Self {
+        let mut sources = Self {
             providers: vec![Arc::new(chat_plugin::ChatPlugin)],
             inlets: Vec::new(),
-        }
+        };
+        meta::add(&mut sources, &config.meta, tools);
+        sources
     }
 }

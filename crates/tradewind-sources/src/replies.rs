@@ -1,6 +1,6 @@
 //! Carries replies to a source: the consumer of the log that stands behind `messages.send`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tradewind_delivery::{
@@ -11,7 +11,7 @@ use tradewind_delivery::{
 use tradewind_model::{Channel, DeliveryState, EntryKind, LogEntry, Message, MessageId};
 use tradewind_store::{ConsumerId, Settlement, Store, StoreError, Wanted};
 
-use crate::{Account, Provider, SendError, Sent, Vault, VaultError};
+use crate::{Account, Provider, SendError, Sent, Vault, VaultError, pacer::Pacer};
 
 /// Finds channels with their tokens open. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub struct Accounts {
 pub struct Replies {
     provider: Arc<dyn Provider>,
     accounts: Accounts,
+    pacer: Option<Pacer>,
 }
 
 impl Accounts {
@@ -39,7 +40,11 @@ impl Accounts {
 
 impl Replies {
     pub fn new(provider: Arc<dyn Provider>, accounts: Accounts) -> Self {
-        Self { provider, accounts }
+        Self {
+            pacer: provider.pace().and_then(Pacer::new),
+            provider,
+            accounts,
+        }
     }
 
     async fn settle(&self, id: MessageId, settlement: Settlement) -> Outcome {
@@ -66,7 +71,11 @@ impl Replies {
         };
         match sent {
             Ok(Sent { .. }) => self.settle(message.id, Settlement::Sent).await,
-            Err(SendError::Final { reason } | SendError::TokenRefused { reason }) => {
+            Err(SendError::Final { reason }) => {
+                self.settle(message.id, Settlement::Failed { reason }).await
+            }
+            Err(SendError::TokenRefused { reason }) => {
+                tracing::warn!(channel.id = %message.channel_id, reason, "the provider no longer takes this channel's token; connect it again by channels.connect");
                 self.settle(message.id, Settlement::Failed { reason }).await
             }
             Err(SendError::Retry(failure)) => Outcome::Failed(failure),
@@ -74,12 +83,17 @@ impl Replies {
     }
 
     async fn hand_over(&self, channel: Channel, message: &Message) -> Result<Sent, SendError> {
-        match self.accounts.open(channel) {
-            Ok(account) => self.provider.send(&account, message).await,
-            Err(error) => Err(SendError::TokenRefused {
+        let account = self
+            .accounts
+            .open(channel)
+            .map_err(|error| SendError::TokenRefused {
                 reason: format!("the channel's token cannot be read: {error}"),
-            }),
+            })?;
+        if let Some(pacer) = &self.pacer {
+            let turn = pacer.turn(message.channel_id).await;
+            turn.map_err(|wait| SendError::Retry(too_fast(wait)))?;
         }
+        self.provider.send(&account, message).await
     }
 
     /// The message that an entry asks to send, if it is this source's.
@@ -119,4 +133,14 @@ impl Consumer for Replies {
 fn unreadable(error: &StoreError) -> SendError {
     let detail = format!("the channel could not be read: {}", chain(error));
     SendError::Retry(Failure::new(FailureClass::Internal, detail))
+}
+
+fn too_fast(wait: Duration) -> Failure {
+    Failure {
+        retry_after: Some(wait),
+        ..Failure::new(
+            FailureClass::Status,
+            "as many were sent as the provider takes",
+        )
+    }
 }

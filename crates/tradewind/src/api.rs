@@ -19,6 +19,7 @@ mod messages;
 mod metadata;
 pub(crate) mod openapi;
 mod page;
+mod sources;
 mod tags;
 mod tokens;
 mod users;
@@ -40,6 +41,7 @@ pub(crate) fn router(cors: Option<CorsLayer>) -> Router<App> {
         .merge(tags::router())
         .merge(metadata::router())
         .merge(channels::router())
+        .merge(sources::router())
         .merge(webhooks::router())
         .merge(events::router())
         .merge(users::router())

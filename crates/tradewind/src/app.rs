@@ -1,5 +1,7 @@
 //! What handlers work with: the ready components, built once when the program starts.
 
+mod sources;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
@@ -7,7 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::OwnedSemaphorePermit;
 use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard, transport::Transport};
 use tradewind_model::{Clock, Random, Source};
-use tradewind_sources::{Accounts, Provider, Sources, chat_plugin::SessionTokens};
+use tradewind_sources::{Provider, chat_plugin::SessionTokens};
 use tradewind_store::Store;
 
 use crate::{
@@ -21,6 +23,8 @@ use crate::{
     settings::Settings,
     token::FixedToken,
 };
+
+pub(crate) use sources::SourceParts;
 
 /// A connection's place among those that may be open at once. Whoever takes the connection over keeps it.
 #[derive(Clone)]
@@ -41,8 +45,7 @@ pub(crate) struct Parts {
     pub(crate) guard: Guard,
     pub(crate) transport: Transport,
     pub(crate) hub: Hub,
-    pub(crate) sources: Sources,
-    pub(crate) accounts: Accounts,
+    pub(crate) sources: SourceParts,
     pub(crate) session_tokens: SessionTokens,
     /// The token that the settings name, if they do.
     pub(crate) fixed_token: Option<FixedToken>,
@@ -97,6 +100,7 @@ impl App {
     pub(crate) fn find_provider(&self, source: &Source) -> Option<&dyn Provider> {
         let found = self
             .sources
+            .all
             .providers
             .iter()
             .find(|provider| provider.source() == *source);

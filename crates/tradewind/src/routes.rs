@@ -16,7 +16,7 @@ use tradewind_model::MessageId;
 use crate::{
     api::{self, error::ApiError, limit::Remaining},
     app::App,
-    console, live,
+    console, inbound, live, media,
 };
 
 /// All routes, and what holds for each request. Cheap to clone.
@@ -42,6 +42,8 @@ impl Routes {
     pub(crate) fn all(app: App, request_max: Duration) -> Self {
         let router = Router::new()
             .merge(api::router(cors(&app.access.cors_origins)))
+            .merge(inbound::router(&app.sources.all.inlets))
+            .merge(media::router())
             .merge(console::router())
             .merge(live::router());
         Self {

@@ -13,20 +13,19 @@ use tradewind_delivery::{
     dispatcher::{Dispatcher, DispatcherHandle},
     driver::Context,
     guard::Guard,
-    transport::{Transport, TransportLimits},
+    transport::Transport,
 };
 use tradewind_model::{Clock, OsRandom, Random, SystemClock};
-use tradewind_sources::{Accounts, Client, Replies, Sources, Tools, chat_plugin};
+use tradewind_sources::{Replies, chat_plugin};
 use tradewind_store::{PostgresSettings, PostgresStore, SqliteStore, Store};
 
 use crate::{
     api::health::LastLook,
-    app::{Access, App, Parts},
+    app::{Access, App, Parts, SourceParts},
     lifecycle::Tasks,
     listener,
     live::feed::Feed,
     routes::Routes,
-    secret_key,
     settings::Settings,
     token, upkeep,
 };
@@ -76,7 +75,7 @@ impl Server {
 
         let tasks = Tasks::default();
         let guard = Guard::new(&settings.networks());
-        let (sources, accounts) = open_sources(settings, &store, &clock, &*random)?;
+        let sources = SourceParts::open(settings, (&store, &clock, &*random), &tasks).await?;
         let context = Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -84,12 +83,9 @@ impl Server {
             limits: settings.limits(),
             observer,
         };
-        let limits = TransportLimits {
-            deadline: settings.attempt_deadline(),
-            ..TransportLimits::default()
-        };
-        let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
-        let dispatcher = start_deliveries(&transport, (&sources, &accounts), context, &tasks);
+        let transport =
+            Transport::new(guard.clone(), settings.transport_limits()).context("no HTTP client")?;
+        let dispatcher = start_deliveries(&transport, &sources, context, &tasks);
         let (hub, feed) = Feed::new(dispatcher.tail(), Arc::clone(&store), Arc::clone(&clock));
         tasks.spawn_service("live updates", feed.run(tasks.stop_token()));
         let sweep = upkeep::run(Arc::clone(&store), settings.retention(), tasks.stop_token());
@@ -108,7 +104,6 @@ impl Server {
             transport,
             hub,
             sources,
-            accounts,
             session_tokens: chat_plugin::SessionTokens::new(key),
             fixed_token: settings.api_token.as_ref().map(token::FixedToken::new),
             body_bytes_max: settings.server.body_bytes_max,
@@ -190,38 +185,19 @@ async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Resul
     Ok(Arc::new(PostgresStore::open(&postgres, clock).await?))
 }
 
-/// The sources that the settings tell of, and who opens what they keep in the store.
-fn open_sources(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-    random: &dyn Random,
-) -> anyhow::Result<(Sources, Accounts)> {
-    let public_url = settings.public_url.as_ref();
-    let tools = Tools {
-        client: Client::new().context("no HTTP client")?,
-        clock: Arc::clone(clock),
-        public_url: public_url.map(|url| url.as_str().to_owned()),
-    };
-    let accounts = Accounts {
-        store: Arc::clone(store),
-        vault: secret_key::vault(settings, random)?,
-    };
-    Ok((Sources::new(&settings.sources(), &tools), accounts))
-}
-
 /// Starts whoever reads the log on: the replies of each source, and the webhooks.
 fn start_deliveries(
     transport: &Transport,
-    (sources, accounts): (&Sources, &Accounts),
+    sources: &SourceParts,
     context: Context,
     tasks: &Tasks,
 ) -> DispatcherHandle {
     let replies = sources
+        .all
         .providers
         .iter()
         .map(|provider| -> Arc<dyn Consumer> {
-            Arc::new(Replies::new(Arc::clone(provider), accounts.clone()))
+            Arc::new(Replies::new(Arc::clone(provider), sources.accounts.clone()))
         });
     let replies = replies.collect();
     let (dispatcher, handle) = Dispatcher::new(context, transport.clone(), replies);

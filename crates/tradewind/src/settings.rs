@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tradewind_delivery::lanes::Limits;
+use tradewind_delivery::{lanes::Limits, transport::TransportLimits};
 use tradewind_sources::config::{
     ApiUrl, Config, GoogleConfig, MetaConfig, TelegramConfig, TwilioConfig,
 };
@@ -349,8 +349,11 @@ impl Settings {
         }
     }
 
-    pub(crate) fn attempt_deadline(&self) -> Duration {
-        Duration::from_secs(self.delivery.timeout_seconds)
+    pub(crate) fn transport_limits(&self) -> TransportLimits {
+        TransportLimits {
+            deadline: Duration::from_secs(self.delivery.timeout_seconds),
+            ..TransportLimits::default()
+        }
     }
 }
 

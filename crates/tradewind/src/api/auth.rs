@@ -64,12 +64,8 @@ impl FromRequestParts<App> for Peer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let connected = parts.extensions.get::<Self>().map(|peer| peer.address);
-        let connected = connected.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let is_trusted = |address: IpAddr| {
-            let mut networks = app.access.trusted_proxies.iter();
-            networks.any(|network| network.contains(&address.to_canonical()))
-        };
+        let connected = connected(parts);
+        let is_trusted = |address| is_trusted(app, address);
         let forwarded = parts.headers.get_all("x-forwarded-for").into_iter();
         let forwarded: Vec<_> = forwarded.filter_map(|value| value.to_str().ok()).collect();
         let hops = forwarded.iter().rev().flat_map(|value| value.rsplit(','));
@@ -77,6 +73,21 @@ impl FromRequestParts<App> for Peer {
             address: client(connected, hops, is_trusted),
         })
     }
+}
+
+/// Whether the connection is of a proxy that may say where a request comes from, and where it went.
+pub(crate) fn is_behind_proxy(parts: &Parts, app: &App) -> bool {
+    is_trusted(app, connected(parts))
+}
+
+fn connected(parts: &Parts) -> IpAddr {
+    let connected = parts.extensions.get::<Peer>().map(|peer| peer.address);
+    connected.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+}
+
+fn is_trusted(app: &App, address: IpAddr) -> bool {
+    let mut networks = app.access.trusted_proxies.iter();
+    networks.any(|network| network.contains(&address.to_canonical()))
 }
 
 /// The last one on the way that is not a trusted proxy. `hops` are what proxies say, the nearest first.

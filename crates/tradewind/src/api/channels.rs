@@ -1,9 +1,10 @@
 //! `channels.*`: which accounts and pages are connected.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tradewind_model::{Channel, ChannelId, Source};
-use tradewind_sources::Provider;
+use tradewind_sources::{AskError, Provider, Wish};
 use tradewind_store::Disconnected;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -34,15 +35,20 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 }
 
 errors!(DisconnectErrors: ChannelNotFound);
+errors!(AskErrors:
+    ProviderRefused { reason: "Invalid OAuth access token. (code 190)".to_owned() },
+    ProviderUnavailable { reason: "no connection to the provider".to_owned() },
+    SourceNotConfigured { setting: "meta.app_secret" });
 
 /// Texts are at most 4,096 bytes long.
 #[derive(Deserialize, ToSchema)]
 struct ConnectRequest {
-    /// The kind of account: `chat_plugin`.
+    /// The kind of account: `chat_plugin`, `facebook`, `instagram`, `whatsapp`, `telegram`, `twilio.sms`,
+    /// `twilio.whatsapp`, `google`, or a source of your own.
     #[schema(example = "chat_plugin")]
     source: String,
-    /// What the source calls the account; for a chat channel, a word of your choice.
-    source_channel_id: String,
+    /// What the source calls the account; for a chat channel, a word of your choice. Telegram says it itself.
+    source_channel_id: Option<String>,
     /// What people call it. If left out, the source has a name for it.
     name: Option<String>,
     /// A picture that goes with it.
@@ -59,21 +65,30 @@ struct DisconnectRequest {
 
 #[derive(Deserialize, ToSchema)]
 struct ExploreRequest {
-    /// The kind of account: `chat_plugin`.
+    /// The kind of account, such as `facebook`.
     #[schema(example = "chat_plugin")]
     source: String,
     /// What the source gave its user.
-    #[expect(
-        dead_code,
-        reason = "no source of today asks its provider; it has to be there all the same"
-    )]
     token: String,
 }
 
 /// What could be connected.
 #[derive(Serialize, ToSchema)]
 struct Explored {
-    data: Vec<EmptyObject>,
+    data: Vec<ExploredView>,
+}
+
+/// An account that could be connected, or is.
+#[derive(Serialize, ToSchema)]
+struct ExploredView {
+    source: String,
+    source_channel_id: String,
+    #[schema(required)]
+    name: Option<String>,
+    #[schema(required)]
+    image_url: Option<String>,
+    /// Whether it is connected here.
+    connected: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -85,6 +100,7 @@ struct ChannelList {
 ///
 /// Messages come from it, and answers go to it, from then on. One that is connected stays as it is.
 /// The id follows from `source` and `source_channel_id`: the same account is the same channel again.
+/// Connect one again to give it a new token.
 #[utoipa::path(
     post,
     path = "/channels.connect",
@@ -95,46 +111,62 @@ struct ChannelList {
         "name": "Shop",
         "image_url": "https://example.com/logo.png",
     })),
-    responses((status = 200, description = "The channel.", body = ChannelView, example = json!(
-        example::channel()
-    ))),
+    responses(
+        (status = 200, description = "The channel.", body = ChannelView, example = json!(
+            example::channel()
+        )),
+        AskErrors,
+    ),
 )]
 async fn connect(
-    Admin(token): Admin,
+    Admin(token_of): Admin,
     State(app): State<App>,
     Json(request): Json<ConnectRequest>,
 ) -> Result<Answer<ChannelView>, ApiError> {
-    let channel = request.into_channel(&app)?;
-    let channel = app.store.connect_channel(channel, token.actor()).await?;
+    let (source, provider) = known(&app, &request.source)?;
+    let asked = provider.connect(request.into_wish()?).await?;
+    if asked.source_channel_id.trim().is_empty() {
+        return Err(ApiError::invalid("source_channel_id", "must not be empty"));
+    }
+    let id = Channel::id_of(&source, &asked.source_channel_id);
+    let vault = &app.sources.accounts.vault;
+    let token = asked.token.map(|token| vault.seal(&id.to_string(), &token));
+    let channel = Channel {
+        id,
+        name: asked
+            .name
+            .or_else(|| Some(provider.default_channel_name().to_owned())),
+        source,
+        source_channel_id: asked.source_channel_id,
+        image_url: asked.image_url,
+        token: token.transpose()?,
+        connected: true,
+    };
+    let channel = app.store.connect_channel(channel, token_of.actor()).await?;
     Ok(Answer(ChannelView::new(&channel)))
 }
 
 impl ConnectRequest {
-    fn into_channel(self, app: &App) -> Result<Channel, ApiError> {
-        let (source, provider) = known(app, &self.source)?;
-        if self.source_channel_id.trim().is_empty() {
+    fn into_wish(self) -> Result<Wish, ApiError> {
+        let text = |field: &str, value: Option<String>| match value {
+            Some(value) if value.len() > FIELD_BYTES_MAX || value.contains('\0') => {
+                let why = format!("must be at most {FIELD_BYTES_MAX} bytes, without NUL");
+                Err(ApiError::invalid(field, why))
+            }
+            value => Ok(value.filter(|value| !value.trim().is_empty())),
+        };
+        if self
+            .source_channel_id
+            .as_deref()
+            .is_some_and(|id| id.trim().is_empty())
+        {
             return Err(ApiError::invalid("source_channel_id", "must not be empty"));
         }
-        for (field, value) in [
-            ("source_channel_id", Some(&self.source_channel_id)),
-            ("name", self.name.as_ref()),
-            ("image_url", self.image_url.as_ref()),
-            ("token", self.token.as_ref()),
-        ] {
-            if value.is_some_and(|value| value.len() > FIELD_BYTES_MAX || value.contains('\0')) {
-                let why = format!("must be at most {FIELD_BYTES_MAX} bytes, without NUL");
-                return Err(ApiError::invalid(field, why));
-            }
-        }
-        let name = self.name.filter(|name| !name.trim().is_empty());
-        Ok(Channel {
-            id: Channel::id_of(&source, &self.source_channel_id),
-            name: name.or_else(|| Some(provider.default_channel_name().to_owned())),
-            source,
-            source_channel_id: self.source_channel_id,
-            image_url: self.image_url,
-            token: self.token,
-            connected: true,
+        Ok(Wish {
+            source_channel_id: text("source_channel_id", self.source_channel_id)?,
+            name: text("name", self.name)?,
+            image_url: text("image_url", self.image_url)?,
+            token: text("token", self.token)?.map(SecretString::from),
         })
     }
 }
@@ -161,6 +193,10 @@ async fn disconnect(
     Json(request): Json<DisconnectRequest>,
 ) -> Result<(StatusCode, Answer<EmptyObject>), ApiError> {
     let id = request.channel_id;
+    let channel = app.store.find_channel(id).await?;
+    if let Some(channel) = channel.filter(|channel| channel.connected) {
+        tell_provider(&app, channel).await;
+    }
     match app.store.disconnect_channel(id, token.actor()).await? {
         Disconnected::Done => Ok((StatusCode::OK, Answer(EmptyObject))),
         Disconnected::Already => Ok((StatusCode::ACCEPTED, Answer(EmptyObject))),
@@ -168,9 +204,24 @@ async fn disconnect(
     }
 }
 
+/// Asks the provider to send nothing more. Whether it can or not, the channel is disconnected here.
+async fn tell_provider(app: &App, channel: Channel) {
+    let Some(provider) = app.find_provider(&channel.source) else {
+        return;
+    };
+    let id = channel.id;
+    let told = match app.sources.accounts.open(channel) {
+        Ok(account) => provider.disconnect(&account).await,
+        Err(error) => Err(AskError::Refused(error.to_string())),
+    };
+    if let Err(error) = told {
+        tracing::warn!(channel.id = %id, %error, "the provider was not told that a channel is disconnected");
+    }
+}
+
 /// Lists what the owner of a token could connect.
 ///
-/// Web chat has nothing of the kind.
+/// Facebook and Instagram have such lists; of other sources it is empty.
 #[utoipa::path(
     post,
     path = "/channels.explore",
@@ -179,17 +230,35 @@ async fn disconnect(
         "source": "chat_plugin",
         "token": "what the source gave its user",
     })),
-    responses((status = 200, description = "What could be.", body = Explored, example = json!({
-        "data": [],
-    }))),
+    responses(
+        (status = 200, description = "What could be.", body = Explored, example = json!({
+            "data": [],
+        })),
+        AskErrors,
+    ),
 )]
 async fn explore(
     _: Admin,
     State(app): State<App>,
     Json(request): Json<ExploreRequest>,
 ) -> Result<Answer<Explored>, ApiError> {
-    known(&app, &request.source)?;
-    Ok(Answer(Explored { data: Vec::new() }))
+    let (source, provider) = known(&app, &request.source)?;
+    let found = provider.explore(&request.token.into()).await?;
+    let connected = app.store.list_channels(CHANNELS_MAX).await?;
+    let is_connected = |id: &str| {
+        let id = Channel::id_of(&source, id);
+        connected.iter().any(|channel| channel.id == id)
+    };
+    let view = |found: tradewind_sources::Explored| ExploredView {
+        source: source.to_string(),
+        connected: is_connected(&found.source_channel_id),
+        source_channel_id: found.source_channel_id,
+        name: found.name,
+        image_url: found.image_url,
+    };
+    Ok(Answer(Explored {
+        data: found.into_iter().map(view).collect(),
+    }))
 }
 
 /// The source of this name, and who speaks with it.
@@ -200,7 +269,7 @@ fn known<'a>(app: &'a App, name: &str) -> Result<(Source, &'a dyn Provider), Api
         Some((source, provider))
     });
     found.ok_or_else(|| {
-        let providers = app.sources.providers.iter();
+        let providers = app.sources.all.providers.iter();
         let known: Vec<_> = providers
             .map(|provider| provider.source().to_string())
             .collect();

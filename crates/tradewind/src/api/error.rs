@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use tradewind_delivery::chain::chain;
+use tradewind_sources::{AskError, VaultError};
 use tradewind_store::StoreError;
 use utoipa::ToSchema;
 
@@ -93,6 +94,18 @@ pub(crate) enum ApiError {
     ChannelDisconnected,
     #[error("this Idempotency-Key was used for another request; use a new key")]
     IdempotencyKeyReused,
+    #[error("the signature of the provider is missing or wrong; nothing was stored")]
+    SignatureInvalid,
+    #[error("this source cannot be used before the setting {setting} is there")]
+    SourceNotConfigured { setting: &'static str },
+    #[error("the provider refused: {reason}")]
+    ProviderRefused { reason: String },
+    #[error("the provider could not be asked, try again later: {reason}")]
+    ProviderUnavailable { reason: String },
+    #[error("there is no such file, or not any more")]
+    FileNotFound,
+    #[error("the file is longer than {max} bytes")]
+    FileTooLarge { max: u64 },
     #[error("nothing can be stored now; the request changed nothing, send it again later")]
     Unavailable(#[source] Option<StoreError>),
     #[error("something went wrong here; the server's log says what")]
@@ -169,6 +182,14 @@ impl ApiError {
             Self::TooManyReplays { .. } => (StatusCode::CONFLICT, "too_many_replays"),
             Self::ChannelDisconnected => (StatusCode::FORBIDDEN, "channel_disconnected"),
             Self::IdempotencyKeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
+            Self::SignatureInvalid => (StatusCode::FORBIDDEN, "signature_invalid"),
+            Self::SourceNotConfigured { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "source_not_configured")
+            }
+            Self::ProviderRefused { .. } => (StatusCode::BAD_REQUEST, "provider_refused"),
+            Self::ProviderUnavailable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
+            Self::FileNotFound => (StatusCode::NOT_FOUND, "file_not_found"),
+            Self::FileTooLarge { .. } => (StatusCode::BAD_GATEWAY, "file_too_large"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) | Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -199,7 +220,9 @@ impl ApiError {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
-            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into())),
+            Self::Unavailable(_) | Self::SourceNotConfigured { .. } => {
+                Some((header::RETRY_AFTER, RETRY_AFTER.as_secs().into()))
+            }
             Self::TooManyRequests { retry_after } => {
                 Some((header::RETRY_AFTER, (*retry_after).into()))
             }
@@ -233,6 +256,35 @@ impl IntoResponse for ApiError {
         headers.insert(header::CONTENT_TYPE, problem_json);
         headers.extend(self.header());
         response
+    }
+}
+
+/// What it means to a client that a provider did not say what it was asked.
+impl From<AskError> for ApiError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Invalid { field, why } => Self::invalid(field, why),
+            AskError::NotConfigured(setting) => Self::SourceNotConfigured { setting },
+            AskError::Refused(reason) => Self::ProviderRefused { reason },
+            AskError::NotFound => Self::ProviderRefused {
+                reason: error.to_string(),
+            },
+            AskError::Unavailable(reason) => Self::ProviderUnavailable { reason },
+        }
+    }
+}
+
+/// A token cannot be kept, or what was kept cannot be read.
+impl From<VaultError> for ApiError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::NoKey => Self::SourceNotConfigured {
+                setting: "secret_key",
+            },
+            VaultError::Seal | VaultError::Open => Self::ProviderRefused {
+                reason: error.to_string(),
+            },
+        }
     }
 }
 

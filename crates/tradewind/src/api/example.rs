@@ -153,3 +153,15 @@ pub(crate) fn stats() -> Value {
         "attempts_not_recorded": 0,
     })
 }
+
+/// Nothing but what the examples did themselves, which is no provider's post.
+pub(crate) fn source_stats() -> Value {
+    json!({
+        "since": ASKED_AT,
+        "sources": {},
+        "unknown_channels": [],
+        "unknown_channels_more": 0,
+        "skipped": {},
+        "refused": {},
+    })
+}

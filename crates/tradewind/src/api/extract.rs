@@ -102,7 +102,8 @@ pub(crate) fn check_line(
     Err(ApiError::invalid(field, why))
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+/// The whole body, which may be `bytes_max` long.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut excess = 0;

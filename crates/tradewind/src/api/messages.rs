@@ -1,5 +1,7 @@
 //! `messages.*`: answering, and reading what was said.
 
+mod answer;
+
 use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize};
 use tradewind_model::{
@@ -9,6 +11,8 @@ use tradewind_model::{
 use tradewind_store::{Appended, MessageCursor, NewMessage, Origin};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+use answer::AnswerRequest;
 
 use crate::{
     api::{
@@ -41,7 +45,7 @@ struct SendRequest {
     #[schema(value_type = Uuid)]
     conversation_id: ConversationId,
     #[serde(deserialize_with = "object")]
-    message: MessageRequest,
+    message: AnswerRequest,
 }
 
 /// What somebody writes.
@@ -134,13 +138,15 @@ async fn send(
     Json(request): Json<SendRequest>,
 ) -> Result<Answer<MessageView>, ApiError> {
     let content = request.message.into_content(app.text_bytes_max)?;
+    answer::check_taken(&app, request.conversation_id, &content).await?;
     let conversation = request.conversation_id.to_string();
     // Of whoever is logged in the same, however often they have logged in since.
     let author = token.holder().to_string();
-    let idempotency = key.of(
-        format_args!("messages.send {author}"),
-        &[conversation.as_str(), content.text.as_str()],
-    );
+    let mut asked = vec![conversation.as_str(), content.text.as_str()];
+    for attachment in &content.attachments {
+        asked.extend([attachment.kind.name(), attachment.url.as_str()]);
+    }
+    let idempotency = key.of(format_args!("messages.send {author}"), &asked);
     let message = NewMessage {
         id: MessageId::fresh(&*app.clock, &*app.random),
         conversation_id: request.conversation_id,

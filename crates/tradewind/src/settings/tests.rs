@@ -1,3 +1,5 @@
+use secrecy::ExposeSecret as _;
+
 use super::{Flags, Settings};
 
 fn build(file: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
@@ -81,4 +83,54 @@ fn what_is_wrong_is_named() {
     assert!(!error("", &[("TRADEWIND_LISTEN", "nowhere")]).contains('\n'));
     assert!(error("[retention]\nevents_days = 2", &[]).contains("retention.events_days"));
     assert!(error("[retention]\nevents_days = 0", &[]).contains("retention.messages_days"));
+}
+
+#[test]
+fn a_secret_can_be_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, "from the file\n").unwrap();
+    let path = path.to_str().unwrap();
+    let secret = |settings: &Settings| {
+        let secret = settings.meta.app_secret.as_ref().unwrap();
+        secret.expose_secret().to_owned()
+    };
+    let by_variable = [("TRADEWIND_META__APP_SECRET_FILE", path)];
+    assert_eq!(secret(&build("", &by_variable).unwrap()), "from the file");
+    let by_file = format!("[meta]\napp_secret_file = {path:?}");
+    assert_eq!(secret(&build(&by_file, &[]).unwrap()), "from the file");
+    let token = build("", &[("TRADEWIND_API_TOKEN_FILE", path)]).unwrap();
+    assert_eq!(token.api_token.unwrap().expose_secret(), "from the file");
+    let both = format!("[meta]\napp_secret = \"x\"\napp_secret_file = {path:?}");
+    assert_eq!(
+        error(&both, &[]),
+        "meta.app_secret_file: give the secret or the file, not both"
+    );
+    let missing = error("[meta]\napp_secret_file = \"/nowhere\"", &[]);
+    assert!(
+        missing.starts_with("meta.app_secret_file: /nowhere cannot be read"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn what_is_said_of_an_account_is_text_also_if_it_looks_like_a_number() {
+    let variables = [
+        ("TRADEWIND_META__APP_ID", "12345"),
+        ("TRADEWIND_TWILIO__AUTH_TOKEN", "0123"),
+    ];
+    let settings = build("", &variables).unwrap();
+    assert_eq!(settings.meta.app_id.as_deref(), Some("12345"));
+    assert_eq!(settings.twilio.auth_token.unwrap().expose_secret(), "0123");
+    let wrong = error("[twilio]\nauth_token = 4711", &[]);
+    assert!(wrong.contains("must be a text in quotes"), "{wrong}");
+    assert!(!wrong.contains("4711"), "{wrong}");
+}
+
+#[test]
+fn a_secret_key_that_can_be_guessed_is_refused() {
+    assert_eq!(
+        error("secret_key = \"short\"", &[]),
+        "secret_key: must be at least 32 characters"
+    );
 }

@@ -1,0 +1,104 @@
+//! Stores what sources bring.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tradewind_model::{Channel, Clock, Conversation, MessageId};
+use tradewind_sources::{Inbound, InboundMessage};
+use tradewind_store::{Appended, Idempotency, NewMessage, Origin, Store, StoreError};
+
+use super::{
+    profiles::{Known, Profiles},
+    tally::Tally,
+};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tally: Tally,
+    pub(crate) profiles: Profiles,
+}
+
+impl Intake {
+    /// Stores all of it, in order. What is of a channel that is not connected is counted instead. After an error
+    /// some of it is stored; the same again stores the rest.
+    pub(crate) async fn take(&self, inbound: Vec<Inbound>) -> Result<(), StoreError> {
+        // Counted once it is all there: a repetition would count it again.
+        let mut counts: HashMap<&'static str, u64> = HashMap::new();
+        for one in inbound {
+            match one {
+                Inbound::Message(message) if is_storable(&message) => {
+                    self.message(*message).await?;
+                }
+                Inbound::Message(_) => *counts.entry("unreadable").or_default() += 1,
+                Inbound::Receipt(_) => {}
+                Inbound::Skipped(name) => *counts.entry(name).or_default() += 1,
+            }
+        }
+        self.tally.skipped(&counts);
+        Ok(())
+    }
+
+    async fn message(&self, inbound: InboundMessage) -> Result<(), StoreError> {
+        let channel_id = inbound.channel_id();
+        let conversation_id = Conversation::id_of(channel_id, &inbound.contact);
+        let idempotency = inbound.key.map(|key| Idempotency {
+            scope: format!("source {channel_id}"),
+            key,
+            // Whatever is repeated under this key is the same.
+            request_hash: [0; 32],
+        });
+        let known = Known {
+            source: inbound.source.clone(),
+            conversation_id,
+            contact: inbound.contact.clone(),
+            profile: inbound.profile,
+        };
+        let message = NewMessage {
+            id: MessageId::derived(&channel_id.to_string(), &inbound.id_name),
+            conversation_id,
+            origin: Origin::Source {
+                channel_id,
+                contact_source_id: inbound.contact,
+            },
+            sender: inbound.sender,
+            content: inbound.content,
+            sent_at: inbound.sent_at.unwrap_or_else(|| self.clock.now()),
+            idempotency,
+        };
+        let source = &inbound.source;
+        match self.store.append(message).await? {
+            Appended::Stored(_) => {
+                self.tally.received(source);
+                self.profiles.look_up(known);
+            }
+            Appended::Repeated(_) | Appended::KeyReused => self.tally.repeated(source),
+            Appended::ChannelNotFound
+            | Appended::ChannelDisconnected
+            | Appended::ConversationNotFound => {
+                let now = self.clock.now();
+                self.tally.unknown(source, &inbound.source_channel_id, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether its ids are texts that every database can keep, and say something.
+fn is_storable(message: &InboundMessage) -> bool {
+    let ids = [
+        &message.source_channel_id,
+        &message.contact,
+        &message.sender.id,
+        &message.id_name,
+    ];
+    let is_good = |id: &str| !id.is_empty() && !id.contains('\0');
+    ids.into_iter().all(|id| is_good(id)) && message.key.as_deref().is_none_or(is_good)
+}
+
+/// The channel that a post names, as it is found in the store.
+#[expect(dead_code, reason = "receipts come with the store's verb for them")]
+fn channel(source: &tradewind_model::Source, id: &str) -> tradewind_model::ChannelId {
+    Channel::id_of(source, id)
+}
