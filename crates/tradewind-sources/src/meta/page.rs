@@ -18,11 +18,11 @@ use super::{
     graph::{Call, Graph, id},
     instagram,
     json::{items, link, object, text},
-    parts::{Parts, message_id},
     phone::token,
 };
 use crate::{
     Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
+    parts::Parts,
 };
 
 /// What a page tells us of. Meta posts only what is ticked for the app too.
@@ -191,8 +191,13 @@ impl Provider for Pages {
     async fn send(&self, account: &Account, message: &Message) -> Result<Sent, SendError> {
         let token = token(account)?;
         let parts = parts(self.network, message);
-        let graph = (&self.graph, token, "me/messages");
-        self.parts.send(message.id, graph, &parts, message_id).await
+        let send = async |part| {
+            let answer = self.graph.send(token, "me/messages", part).await?;
+            Ok(text(&answer, "message_id"))
+        };
+        self.parts
+            .send(message.id, parts.len(), |part| send(&parts[part]))
+            .await
     }
 
     fn has_profiles(&self) -> bool {

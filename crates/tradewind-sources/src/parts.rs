@@ -1,4 +1,4 @@
-//! Sends messages that Meta wants in several calls: a text, and each attachment by itself.
+//! Sends messages that a provider wants in several calls: a text, and each attachment by itself.
 //!
 //! A call that fails after others were taken is tried again, and those are not: what was taken is kept in
 //! memory. After a crash in between, the contact gets the first parts twice, as the guarantee is at least once.
@@ -8,14 +8,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use secrecy::SecretString;
-use serde_json::Value;
 use tradewind_model::MessageId;
 
-use super::{
-    graph::{Call, Graph},
-    json::text,
-};
 use crate::{SendError, Sent};
 
 /// Messages of which a part was taken; the oldest is forgotten first.
@@ -25,34 +19,33 @@ const PARTLY_SENT_MAX: usize = 10_000;
 type Taken = (usize, Option<String>);
 
 #[derive(Debug, Default)]
-pub(super) struct Parts(Mutex<BTreeMap<MessageId, Taken>>);
+pub(crate) struct Parts(Mutex<BTreeMap<MessageId, Taken>>);
 
 impl Parts {
-    /// Sends the parts that were not taken before, in their order. `name` finds in an answer how the provider
-    /// calls what it took.
+    /// Sends the parts that were not taken before, in their order. `call` sends the one of this number, from 0
+    /// on, and answers how the provider calls what it took.
     ///
     /// Cancel safety: what was taken until then is not sent again.
-    pub(super) async fn send(
+    pub(crate) async fn send<F>(
         &self,
         id: MessageId,
-        graph: (&Graph, &SecretString, &str),
-        parts: &[Value],
-        name: fn(&Value) -> Option<String>,
-    ) -> Result<Sent, SendError> {
-        let (graph, token, path) = graph;
+        all: usize,
+        call: impl Fn(usize) -> F,
+    ) -> Result<Sent, SendError>
+    where
+        F: Future<Output = Result<Option<String>, SendError>>,
+    {
         let (mut count, mut last) = self.lock().get(&id).cloned().unwrap_or_default();
-        for part in parts.iter().skip(count) {
-            match graph.call(token, Call::post(path, part)).await {
-                Ok(answer) => {
+        while count < all {
+            match call(count).await {
+                Ok(name) => {
                     count += 1;
-                    last = name(&answer);
-                    if parts.len() > 1 {
+                    last = name;
+                    if all > 1 {
                         self.keep(id, (count, last.clone()));
                     }
                 }
-                Err(problem) => {
-                    return Err(self.failed(id, problem.of_message(), count, parts.len()));
-                }
+                Err(error) => return Err(self.failed(id, error, count, all)),
             }
         }
         self.lock().remove(&id);
@@ -95,14 +88,4 @@ impl Parts {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Taken>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How Messenger calls what it took.
-pub(super) fn message_id(answer: &Value) -> Option<String> {
-    text(answer, "message_id")
-}
-
-/// How `WhatsApp` does.
-pub(super) fn first_message_id(answer: &Value) -> Option<String> {
-    text(answer.get("messages")?.get(0)?, "id")
 }
