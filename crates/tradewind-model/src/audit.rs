@@ -39,6 +39,8 @@ pub struct AuditEntry {
 pub enum Action {
     ChannelConnected,
     ChannelDisconnected,
+    SourceCreated,
+    SourceDeleted,
     WebhookSubscribed,
     WebhookUnsubscribed,
     WebhookSecretRotated,
@@ -55,6 +57,8 @@ impl Action {
         match self {
             Self::ChannelConnected => "channel.connected",
             Self::ChannelDisconnected => "channel.disconnected",
+            Self::SourceCreated => "source.created",
+            Self::SourceDeleted => "source.deleted",
             Self::WebhookSubscribed => "webhook.subscribed",
             Self::WebhookUnsubscribed => "webhook.unsubscribed",
             Self::WebhookSecretRotated => "webhook.secret_rotated",

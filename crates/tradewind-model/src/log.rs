@@ -39,7 +39,8 @@ pub struct LogEntry {
     pub subject: Subject,
 }
 
-/// What an entry is about, as it is now. Of a message, only its delivery state can have moved on since.
+/// What an entry is about, as it is now. Of a message, only its delivery state and its receipt can
+/// have moved on since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     Message {

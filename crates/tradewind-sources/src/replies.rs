@@ -70,7 +70,10 @@ impl Replies {
             Err(error) => Err(unreadable(&error)),
         };
         match sent {
-            Ok(Sent { .. }) => self.settle(message.id, Settlement::Sent).await,
+            Ok(Sent { source_message_id }) => {
+                let settlement = Settlement::Sent { source_message_id };
+                self.settle(message.id, settlement).await
+            }
             Err(SendError::Final { reason }) => {
                 self.settle(message.id, Settlement::Failed { reason }).await
             }

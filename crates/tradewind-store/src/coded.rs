@@ -1,6 +1,6 @@
 //! The codes of enumerations in columns of both backends: part of the schema, added to, never changed.
 
-use tradewind_model::{DeliveryState, EntryKind, Scope, SenderType, TagColor};
+use tradewind_model::{DeliveryState, EntryKind, Receipt, Scope, SenderType, TagColor};
 
 /// A value of an enumeration, which a column holds as a small number.
 pub(crate) trait Coded: Copy + 'static {
@@ -34,6 +34,17 @@ impl Coded for DeliveryState {
             Self::Pending => 0,
             Self::Delivered => 1,
             Self::Failed => 2,
+        }
+    }
+}
+
+impl Coded for Receipt {
+    const ALL: &'static [Self] = &[Self::Delivered, Self::Read];
+
+    fn code(self) -> i64 {
+        match self {
+            Self::Delivered => 0,
+            Self::Read => 1,
         }
     }
 }
@@ -83,7 +94,7 @@ impl Coded for TagColor {
 
 #[cfg(test)]
 mod tests {
-    use super::{Coded, DeliveryState, EntryKind, Scope, SenderType, TagColor};
+    use super::{Coded, DeliveryState, EntryKind, Receipt, Scope, SenderType, TagColor};
 
     #[test]
     fn every_code_stands_for_one_value() {
@@ -92,6 +103,7 @@ mod tests {
         }
         assert_eq!(codes::<SenderType>(), [0, 1, 2]);
         assert_eq!(codes::<DeliveryState>(), [0, 1, 2]);
+        assert_eq!(codes::<Receipt>(), [0, 1]);
         assert_eq!(codes::<EntryKind>(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(codes::<Scope>(), [0, 1, 2]);
         assert_eq!(codes::<TagColor>(), [0, 1, 2, 3]);

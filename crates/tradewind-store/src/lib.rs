@@ -22,8 +22,10 @@ mod open;
 mod page;
 mod postgres;
 mod range;
+mod receipt;
 mod search;
 mod share;
+mod sources;
 mod sqlite;
 mod transfer;
 mod types;
@@ -45,6 +47,7 @@ pub use conversations::{Conversations, NOTES_MAX, Note, Noted};
 pub use open::OpenError;
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use share::{Holder, Holding, Lease, Share};
+pub use sources::{Created, OwnSource, OwnSources};
 pub use sqlite::{BackupError, SqliteStore, back_up};
 pub use transfer::{Address, Moved, Place, Step, TransferError, transfer};
 pub use types::{
@@ -55,9 +58,11 @@ pub use types::{
 };
 
 /// The log, channels and webhooks, and where each consumer stands; the rest of the state is behind
-/// [`Accounts`] and [`Conversations`].
+/// [`Accounts`], [`Conversations`] and [`OwnSources`].
 #[async_trait]
-pub trait Store: Accounts + Conversations + Send + Sync + std::fmt::Debug + 'static {
+pub trait Store:
+    Accounts + Conversations + OwnSources + Send + Sync + std::fmt::Debug + 'static
+{
     // --- the log -------------------------------------------------------------------------------
 
     /// Stores a message, updates its conversation and appends its entry to the log, at once.
@@ -72,6 +77,12 @@ pub trait Store: Accounts + Conversations + Send + Sync + std::fmt::Debug + 'sta
     /// says so ([`tradewind_model::EntryKind::Sent`] or `SendFailed`). Only a pending message changes: the second call of
     /// two answers `false` and appends nothing. `false` too when there is no such message.
     async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError>;
+
+    /// Records what a source tells of messages that it took, and appends the entries that say so; how many
+    /// messages it moved on. A message only moves forward, from pending over delivered
+    /// ([`tradewind_model::EntryKind::Sent`]) and its receipts to read; what comes late or twice changes
+    /// nothing. It fails for good from pending, or from delivered without a receipt.
+    async fn take_receipt(&self, receipt: NewReceipt) -> Result<u64, StoreError>;
 
     /// Entries after `after` in log order, at most `limit` (1 to 10,000) and about `weight_max` bytes
     /// of [`tradewind_model::LogEntry::weight`], but at least one if there is one.
@@ -231,7 +242,7 @@ pub trait Store: Accounts + Conversations + Send + Sync + std::fmt::Debug + 'sta
     /// and no lane is held.
     async fn end_replay(&self, id: ReplayId) -> Result<(), StoreError>;
 
-    /// Counts changes of webhooks and replays: a hint for whoever runs their deliveries.
+    /// Counts changes of webhooks, replays and sources: a hint for whoever runs their deliveries.
     fn webhooks_changed(&self) -> watch::Receiver<u64>;
 
     // --- attempts ------------------------------------------------------------------------------

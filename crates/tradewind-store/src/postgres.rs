@@ -24,10 +24,12 @@ mod listing;
 mod log;
 mod migrate;
 mod note;
+mod receipt;
 mod replay;
 mod row;
 mod search;
 mod set_aside;
+mod sources;
 mod sweep;
 mod token;
 mod user;
@@ -45,8 +47,8 @@ use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState, Disconnected,
-    Holding, LogPage, NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention,
-    SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
+    Holding, LogPage, NewMessage, NewReceipt, OpenError, Page, Progress, Replay, ReplayRange,
+    Retention, SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
     page::{Room, cutoff_ms},
     transfer,
 };
@@ -111,6 +113,15 @@ impl Store for PostgresStore {
 
     async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError> {
         self.writer.settle(message, settlement).await
+    }
+
+    async fn take_receipt(&self, receipt: NewReceipt) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let moved = on!(self, db => receipt::take_receipt(&db, now, &receipt))?;
+        if moved > 0 {
+            self.log_changed().await?;
+        }
+        Ok(moved)
     }
 
     async fn read_log(

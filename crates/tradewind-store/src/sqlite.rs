@@ -44,11 +44,13 @@ mod migrate;
 mod note;
 mod open;
 mod readers;
+mod receipt;
 mod recent;
 mod replay;
 mod row;
 mod search;
 mod set_aside;
+mod sources;
 mod sweep;
 mod token;
 mod user;
@@ -68,8 +70,8 @@ use uuid::Uuid;
 
 use crate::{
     Appended, AttemptPage, AttemptQuery, AttemptRecord, ConsumerId, ConsumerState, Disconnected,
-    Holding, LogPage, NewMessage, OpenError, Page, Progress, Replay, ReplayRange, Retention,
-    SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
+    Holding, LogPage, NewMessage, NewReceipt, OpenError, Page, Progress, Replay, ReplayRange,
+    Retention, SetAsideEntry, Settlement, Standing, Start, Store, StoreError, Swept, Wanted,
     page::{Room, cutoff_ms, row_limit},
     transfer,
 };
@@ -127,6 +129,10 @@ impl Store for SqliteStore {
 
     async fn settle(&self, message: MessageId, settlement: Settlement) -> Result<bool, StoreError> {
         write!(self, (batch, now) => append::settle(batch, now, message, &settlement))
+    }
+
+    async fn take_receipt(&self, receipt: NewReceipt) -> Result<u64, StoreError> {
+        write!(self, (batch, now) => receipt::take_receipt(batch, now, &receipt))
     }
 
     async fn read_log(

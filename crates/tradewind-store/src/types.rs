@@ -89,9 +89,10 @@ pub struct NewReceipt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceiptOf {
     Message(MessageId),
-    /// Those that the source calls so.
+    /// Those that the source calls so, of which it should have one each. At most 100 are looked for.
     SourceIds(Vec<String>),
-    /// All that were sent in the conversation with this contact until then.
+    /// All that were sent in the conversation with this contact until then, among its newest 100 messages:
+    /// from the newest on, up to one of ours that has the receipt. Those before that have it as well.
     Until {
         contact: String,
         at: Timestamp,
@@ -112,8 +113,13 @@ pub enum ReceiptKind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    Sent,
-    Failed { reason: String },
+    Sent {
+        /// What the source calls it, for receipts. One of more than 512 bytes is not kept.
+        source_message_id: Option<String>,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -160,6 +160,18 @@ struct DemoOptions {
         hide_default_value = true
     )]
     data: PathBuf,
+    /// What the demo plays
+    #[arg(long, value_enum, value_name = "SOURCE", default_value = "chat_plugin")]
+    source: DemoSource,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum DemoSource {
+    /// Web chat, which needs no account anywhere
+    ChatPlugin,
+    /// Messenger: your machine plays Meta, so no account is needed either
+    Facebook,
 }
 
 impl ServeOptions {

@@ -42,7 +42,7 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         },
         content: json::<Content>(row, 8)?,
         state: coded(row, 9)?,
-        receipt: None,
+        receipt: coded_or_none(row, 11)?,
         sent_at: time(row, 10)?,
     })
 }
@@ -107,6 +107,13 @@ pub(super) fn source(row: &Row, index: usize) -> Result<Source, StoreError> {
 pub(super) fn coded<T: Coded>(row: &Row, index: usize) -> Result<T, StoreError> {
     let code: i16 = row.try_get(index)?;
     T::of(code.into()).ok_or_else(|| wrong(index, &code))
+}
+
+pub(super) fn coded_or_none<T: Coded>(row: &Row, index: usize) -> Result<Option<T>, StoreError> {
+    match row.try_get::<_, Option<i16>>(index)? {
+        Some(_) => coded(row, index).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The code of a value, as its column takes it.

@@ -120,7 +120,7 @@ pub(super) fn settle(
         return Ok(false);
     };
     let (state, kind, reason) = match settlement {
-        Settlement::Sent => (DeliveryState::Delivered, EntryKind::Sent, None),
+        Settlement::Sent { .. } => (DeliveryState::Delivered, EntryKind::Sent, None),
         Settlement::Failed { reason } => (
             DeliveryState::Failed,
             EntryKind::SendFailed,
@@ -132,13 +132,16 @@ pub(super) fn settle(
     batch
         .prepare_cached(
             "-- settle
-             UPDATE message SET state = ?2, failure_reason = ?3, last_sequence = ?4 WHERE row = ?1",
+             UPDATE message SET state = ?2, failure_reason = ?3, last_sequence = ?4,
+                 source_message_id = ?5
+             WHERE row = ?1",
         )?
         .execute((
             integer(first.0),
             state.code(),
             reason,
             integer(entry.sequence.0),
+            settlement.source_message_id(),
         ))?;
     append_entry(batch, now, &entry)?;
     batch.settled(first, state);

@@ -117,6 +117,21 @@ pub(super) fn stop(db: &Connection, row: i64) -> Result<(), StoreError> {
     release_all(db, row)
 }
 
+/// Forgets a consumer, if it is there.
+pub(super) fn forget(db: &Connection, id: &ConsumerId) -> Result<(), StoreError> {
+    let row: Option<i64> = db
+        .prepare_cached("-- forget\n SELECT row FROM consumer WHERE id = ?1")?
+        .query_row([id.to_string()], |row| row.get(0))
+        .optional()?;
+    let Some(row) = row else { return Ok(()) };
+    release_all(db, row)?;
+    db.prepare_cached("-- forget\n DELETE FROM set_aside WHERE consumer_row = ?1")?
+        .execute([row])?;
+    db.prepare_cached("-- forget\n DELETE FROM consumer WHERE row = ?1")?
+        .execute([row])?;
+    Ok(())
+}
+
 pub(super) fn save_progress(
     db: &Connection,
     now: Timestamp,

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_delivery.sql"),
     include_str!("../../migrations/sqlite/0003_links.sql"),
     include_str!("../../migrations/sqlite/0004_agents.sql"),
+    include_str!("../../migrations/sqlite/0005_sources.sql"),
 ];
 
 pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tradewind_model::{DeliveryState, LogEntry, Sequence, Subject};
+use tradewind_model::{DeliveryState, LogEntry, MessageId, Receipt, Sequence, Subject};
 
 use super::log::page;
 use crate::{LogPage, page::Room};
@@ -79,6 +79,19 @@ impl Recent {
             && let Subject::Message { message, .. } = &mut entry.subject
         {
             message.state = settled;
+        }
+    }
+
+    /// Says what a receipt made of a message, in all entries about it: they show it as it is when they are
+    /// read.
+    pub(super) fn advance(&self, id: MessageId, state: DeliveryState, receipt: Option<Receipt>) {
+        for entry in &mut self.lock().entries {
+            if let Subject::Message { message, .. } = &mut entry.subject
+                && message.id == id
+            {
+                message.state = state;
+                message.receipt = receipt;
+            }
         }
     }
 

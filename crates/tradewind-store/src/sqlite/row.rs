@@ -28,7 +28,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         },
         content: get::<Json<Content>>(row, 8)?.0,
         state: get(row, 9)?,
-        receipt: None,
+        receipt: find(row, 11)?,
         sent_at: get(row, 10)?,
     })
 }

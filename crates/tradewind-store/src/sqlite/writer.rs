@@ -4,9 +4,7 @@
 //! and answers each caller after the commit, so that many callers share one sync. Commits begin at least
 //! [`PACE`] apart; a write after a pause does not wait. A batch that fails is rolled back and its writes
 //! are run one by one, each with an outcome of its own, so that a bad write cannot fail its neighbours;
-//! but when it is the disk that fails, nobody is tried again.
-//!
-//! Nothing here knows what is written.
+//! but when it is the disk that fails, nobody is tried again. Nothing here knows what is written.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +19,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
-use tradewind_model::{DeliveryState, LogEntry, Sequence};
+use tradewind_model::{DeliveryState, LogEntry, MessageId, Receipt, Sequence};
 
 use super::{
     fault::{Fault, Faults},
@@ -69,6 +67,7 @@ pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
     written: RefCell<Vec<LogEntry>>,
     settled: RefCell<Vec<(Sequence, DeliveryState)>>,
+    advanced: RefCell<Vec<(MessageId, DeliveryState, Option<Receipt>)>>,
     has_swept: Cell<bool>,
     webhook_changes: Cell<u64>,
     has_token_change: Cell<bool>,
@@ -183,12 +182,17 @@ impl Batch<'_> {
         self.settled.borrow_mut().push((first, settled));
     }
 
+    /// Says what a receipt made of a message.
+    pub(super) fn advanced(&self, id: MessageId, state: DeliveryState, receipt: Option<Receipt>) {
+        self.advanced.borrow_mut().push((id, state, receipt));
+    }
+
     /// Says that entries were removed from the log.
     pub(super) fn swept(&self) {
         self.has_swept.set(true);
     }
 
-    /// Says that a webhook was subscribed or unsubscribed.
+    /// Says that a webhook, a replay or a source came, went or changed.
     pub(super) fn webhook_changed(&self) {
         self.webhook_changes.set(self.webhook_changes.get() + 1);
     }
@@ -348,6 +352,7 @@ fn commit(
         tx: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
         written: RefCell::default(),
         settled: RefCell::default(),
+        advanced: RefCell::default(),
         has_swept: Cell::default(),
         webhook_changes: Cell::new(0),
         has_token_change: Cell::new(false),
@@ -367,6 +372,9 @@ fn commit(
         signals.recent.add(written);
         for (first, settled) in batch.settled.into_inner() {
             signals.recent.settle(first, settled);
+        }
+        for (id, state, receipt) in batch.advanced.into_inner() {
+            signals.recent.advance(id, state, receipt);
         }
         signals.head.send_modify(|newest| *newest = head);
     }

@@ -117,6 +117,8 @@ pub(super) static TABLES: &[Table] = &[
             ("sent_at_ms", Number),
             ("stored_at_ms", Number),
             ("last_sequence", Number),
+            ("receipt", Two),
+            ("source_message_id", Text),
         ],
     },
     Table {
@@ -244,6 +246,19 @@ pub(super) static TABLES: &[Table] = &[
             ("created_at_ms", Number),
             ("expires_at_ms", Number),
             ("invited_by", Id),
+        ],
+    },
+    Table {
+        name: "own_source",
+        key: 1,
+        columns: &[
+            ("name", Text),
+            ("display_name", Text),
+            ("image_url", Text),
+            ("action_url", Text),
+            ("sealed_token", Text),
+            ("token_hash", Bytes),
+            ("created_at_ms", Number),
         ],
     },
     Table {

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, slice};
 use tradewind_model::{
     Actor, ConversationId, DeliveryState, EntryKind, Sender, SenderType, Timestamp,
 };
-use tradewind_store::{Appended, NewMessage, Settlement, StoreError};
+use tradewind_store::{Appended, NewMessage, StoreError};
 use uuid::Uuid;
 
-use crate::world::{World, at, channel, kinds, said};
+use crate::world::{World, at, channel, kinds, said, taken};
 
 /// Callers that append at the same time.
 const CALLERS: usize = 64;
@@ -116,11 +116,7 @@ async fn messages_and_entries_of_a_conversation_are_numbered_without_a_gap(world
     let ada = world.receive(&site, "ada", "1").await.conversation_id;
     world.receive(&site, "ben", "other").await;
     let reply = world.send(ada, "2").await;
-    world
-        .store
-        .settle(reply.id, Settlement::Sent)
-        .await
-        .unwrap();
+    world.store.settle(reply.id, taken()).await.unwrap();
     let third = world.receive(&site, "ada", "3").await;
 
     assert_eq!(third.position, 3);
@@ -197,7 +193,7 @@ async fn a_repeated_message_is_answered_in_its_present_state(world: World) {
     let ada = world.receive(&site, "ada", "hello").await.conversation_id;
     let new = world.outgoing(ada, "hi");
     let sent = world.stored(new.clone()).await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
 
     match world.store.append(new).await.unwrap() {
         Appended::Repeated(message) => assert_eq!(message.state, DeliveryState::Delivered),

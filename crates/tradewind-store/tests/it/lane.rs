@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence};
-use tradewind_store::{MessageCursor, Retention, Settlement};
+use tradewind_store::{MessageCursor, Retention};
 
-use crate::world::{WEIGHTLESS, World};
+use crate::world::{WEIGHTLESS, World, taken};
 
 conformance! {
     a_part_of_a_long_conversation_is_that_part_of_the_whole,
@@ -80,7 +80,7 @@ async fn fill(world: &World, count: u64) -> ConversationId {
 }
 
 async fn settle(world: &World, id: MessageId) {
-    assert!(world.store.settle(id, Settlement::Sent).await.unwrap());
+    assert!(world.store.settle(id, taken()).await.unwrap());
 }
 
 /// The lane from every sequence on, and up to it, and messages from every position on, are what the

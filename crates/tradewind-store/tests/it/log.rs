@@ -7,7 +7,7 @@ use tradewind_model::{Actor, Conversation, ConversationId, LogEntry, Sequence};
 use tradewind_store::Settlement;
 use uuid::Uuid;
 
-use crate::world::{WEIGHTLESS, World, channel, said, sequences};
+use crate::world::{WEIGHTLESS, World, channel, said, sequences, taken};
 
 conformance![
     an_empty_log_ends_where_it_is_read_from,
@@ -122,7 +122,7 @@ async fn a_reader_beyond_the_end_stays_where_it_is(world: World) {
 async fn an_entry_shows_its_message_as_it_is_now(world: World) {
     let (ada, _) = conversations(&world, 2).await;
     let sent = world.send(ada, "hi").await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
 
     let log = world.log().await;
 
@@ -135,7 +135,7 @@ async fn what_was_just_written_reads_as_after_a_restart(mut world: World) {
     let sent = world.send(ada, "hi").await;
     let failed = world.send(bob, "ho").await;
     world.send(ada, "still under way").await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
     let reason = "nobody there".to_owned();
     let failure = Settlement::Failed { reason };
     world.store.settle(failed.id, failure).await.unwrap();
@@ -223,7 +223,7 @@ async fn the_head_follows_each_entry(world: World) {
     let log = world.log().await;
     moved(&mut head, log[1].sequence).await;
 
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
     let log = world.log().await;
     moved(&mut head, log[2].sequence).await;
 }

@@ -4,7 +4,7 @@ use tradewind_model::{ConversationId, EntryKind, LogEntry, Sequence, Tag, TagCol
 use tradewind_store::{NOTES_MAX, Note, Noted};
 use uuid::Uuid;
 
-use crate::world::{World, kinds};
+use crate::world::{World, kinds, taken};
 
 conformance![
     reading_a_conversation_clears_what_is_unread,
@@ -206,10 +206,7 @@ async fn a_settled_message_can_be_noted_about(world: World) {
     let id = conversation(&world).await;
     let sent = world.send(id, "hi").await;
     note(&world, id, Note::Tag(tag_id(1))).await;
-    let settled = world
-        .store
-        .settle(sent.id, tradewind_store::Settlement::Sent)
-        .await;
+    let settled = world.store.settle(sent.id, taken()).await;
     assert!(settled.unwrap());
     note(&world, id, Note::Tag(tag_id(2))).await;
     let lane = world.log().await;

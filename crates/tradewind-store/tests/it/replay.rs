@@ -8,15 +8,15 @@ use std::collections::HashSet;
 use tradewind_model::{
     Actor, ConversationId, EntryKind, LogEntry, MessageId, ReplayId, SenderType, Sequence,
 };
-use tradewind_store::{
-    ConsumerId, Progress, Replay, ReplayRange, Settlement, Start, StoreError, Wanted,
-};
+use tradewind_store::{ConsumerId, Progress, Replay, ReplayRange, Start, StoreError, Wanted};
 use uuid::Uuid;
 
 use crate::{
     retention::{LOG, of, say, sweep},
     set_aside::{aside, listed, set_aside},
-    world::{WEIGHTLESS, World, at, channel, held, nth, progress, said, webhook, webhook_id},
+    world::{
+        WEIGHTLESS, World, at, channel, held, nth, progress, said, taken, webhook, webhook_id,
+    },
 };
 
 conformance![
@@ -145,7 +145,7 @@ async fn message(world: &World, n: usize) -> MessageId {
 async fn a_replay_of_everything_brings_everything_wanted(world: World) {
     six(&world).await;
     let sent = world.send(of("ada"), "7").await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
 
     let mut everything = vec![Sequence(1)];
     everything.extend(these(1..=8));
@@ -266,7 +266,7 @@ async fn a_channel_is_replayed_alone(world: World) {
 async fn a_message_is_replayed_alone(world: World) {
     six(&world).await;
     let sent = world.send(of("ada"), "7").await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
     let range = |message| ReplayRange {
         message: Some(message),
         ..EVERYTHING

@@ -2,11 +2,9 @@
 
 use jiff::SignedDuration;
 use tradewind_model::{Conversation, ConversationId, Sequence};
-use tradewind_store::{
-    Appended, ConsumerId, MessageCursor, Note, Noted, Retention, Settlement, Start, Swept,
-};
+use tradewind_store::{Appended, ConsumerId, MessageCursor, Note, Noted, Retention, Start, Swept};
 
-use crate::world::{World, channel, key, nth, said, sequences, source_consumer, texts};
+use crate::world::{World, channel, key, nth, said, sequences, source_consumer, taken, texts};
 
 conformance![
     a_sweep_without_retention_removes_nothing,
@@ -258,7 +256,7 @@ async fn messages_never_have_a_gap(world: World) {
             let sent = world.send(ada, "hi").await;
             if n % 2 == 0 {
                 world.advance(90 * (n % 13));
-                world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+                world.store.settle(sent.id, taken()).await.unwrap();
             }
         }
         world.advance(n * 11 % 97);
@@ -283,7 +281,7 @@ async fn a_message_settled_late_waits_for_its_entry(world: World) {
     let ada = of("ada");
     let sent = world.send(ada, "2").await;
     say(&world, "ada", &["3"], 10_000).await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
 
     // Its newest entry is young: the message stays, and so does what comes after it.
     assert_eq!(sweep(&world, &ALL).await.messages, 1);
@@ -302,7 +300,7 @@ async fn a_message_that_was_left_and_settled_late_waits_for_its_entry(world: Wor
     world.advance(10_000);
     assert_eq!(sweep(&world, &ALL).await.messages, 1);
     say(&world, "ada", &["3"], 10_000).await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
 
     assert_eq!(sweep(&world, &ALL).await.messages, 0);
     assert_eq!(texts(&world.messages(ada).await), ["2", "3"]);

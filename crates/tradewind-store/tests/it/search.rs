@@ -1,12 +1,12 @@
 //! Searching messages for words.
 
 use tradewind_model::{Channel, ConversationId, Search};
-use tradewind_store::{Found, Settlement};
+use tradewind_store::Found;
 use uuid::Uuid;
 
 use crate::{
     retention::{ALL, of, sweep},
-    world::{World, texts},
+    world::{World, taken, texts},
 };
 
 conformance![
@@ -234,7 +234,7 @@ async fn a_found_message_is_told_as_it_is_now(world: World) {
     say(&world, "ada", &["hello"]).await;
     let sent = world.send(of("ada"), "an answer").await;
     search(&world, "answer").await;
-    world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+    world.store.settle(sent.id, taken()).await.unwrap();
     let found = page(&world, "answer", None, None, 3).await.unwrap();
     let stored = world.messages(of("ada")).await;
     assert_eq!(found.messages, stored[1..]);

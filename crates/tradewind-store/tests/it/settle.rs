@@ -7,7 +7,7 @@ use tradewind_model::{DeliveryState, EntryKind, Message, MessageId};
 use tradewind_store::Settlement;
 use uuid::Uuid;
 
-use crate::world::{World, kinds, said};
+use crate::world::{World, kinds, said, taken};
 
 conformance![
     a_message_its_source_took_is_delivered,
@@ -34,13 +34,7 @@ fn refused() -> Settlement {
 async fn a_message_its_source_took_is_delivered(world: World) {
     let message = pending(&world).await;
 
-    assert!(
-        world
-            .store
-            .settle(message.id, Settlement::Sent)
-            .await
-            .unwrap()
-    );
+    assert!(world.store.settle(message.id, taken()).await.unwrap());
 
     let messages = world.messages(message.conversation_id).await;
     assert_eq!(messages[1].state, DeliveryState::Delivered);
@@ -67,20 +61,10 @@ async fn a_message_its_source_refused_has_failed(world: World) {
 
 async fn a_message_is_settled_once(world: World) {
     let message = pending(&world).await;
-    world
-        .store
-        .settle(message.id, Settlement::Sent)
-        .await
-        .unwrap();
+    world.store.settle(message.id, taken()).await.unwrap();
 
     assert!(!world.store.settle(message.id, refused()).await.unwrap());
-    assert!(
-        !world
-            .store
-            .settle(message.id, Settlement::Sent)
-            .await
-            .unwrap()
-    );
+    assert!(!world.store.settle(message.id, taken()).await.unwrap());
 
     let messages = world.messages(message.conversation_id).await;
     assert_eq!(messages[1].state, DeliveryState::Delivered);
@@ -92,11 +76,7 @@ async fn one_of_many_concurrent_settlements_counts(world: World) {
     let mut tasks = JoinSet::new();
     for n in 0..32 {
         let store = Arc::clone(&world.store);
-        let settlement = if n % 2 == 0 {
-            Settlement::Sent
-        } else {
-            refused()
-        };
+        let settlement = if n % 2 == 0 { taken() } else { refused() };
         tasks.spawn(async move { store.settle(message.id, settlement).await.unwrap() });
     }
 
@@ -115,7 +95,7 @@ async fn a_message_of_a_source_has_nothing_to_settle(world: World) {
 
 async fn a_message_nobody_stored_cannot_be_settled(world: World) {
     let nothing = MessageId::from_uuid(Uuid::from_u128(7));
-    assert!(!world.store.settle(nothing, Settlement::Sent).await.unwrap());
+    assert!(!world.store.settle(nothing, taken()).await.unwrap());
 }
 
 async fn what_is_settled_stays_so_after_a_restart(mut world: World) {
@@ -126,11 +106,5 @@ async fn what_is_settled_stays_so_after_a_restart(mut world: World) {
     world.reopen().await;
 
     assert_eq!(world.log().await, log);
-    assert!(
-        !world
-            .store
-            .settle(message.id, Settlement::Sent)
-            .await
-            .unwrap()
-    );
+    assert!(!world.store.settle(message.id, taken()).await.unwrap());
 }

@@ -8,13 +8,14 @@ use tradewind_model::{
     TokenId, Webhook,
 };
 use tradewind_store::{
-    Address, Appended, ConsumerId, ConsumerState, Moved, OpenError, Place, PostgresStore, Replay,
-    ReplayRange, SetAsideEntry, Settlement, SqliteStore, Start, Store, TokenHash, TransferError,
-    transfer,
+    Address, Appended, ConsumerId, ConsumerState, Created, Moved, NewReceipt, OpenError, OwnSource,
+    Place, PostgresStore, ReceiptKind, ReceiptOf, Replay, ReplayRange, SetAsideEntry, Settlement,
+    SqliteStore, Start, Store, TokenHash, TransferError, transfer,
 };
 use uuid::Uuid;
 
 use crate::{
+    own_source::own_source,
     postgres::Database,
     replay::replay_id,
     retention::{LOG, sweep},
@@ -39,6 +40,8 @@ struct Content {
     set_aside: Vec<SetAsideEntry>,
     replays: Vec<Replay>,
     token: Option<Token>,
+    sources: Vec<OwnSource>,
+    source: Option<OwnSource>,
     secret: [u8; 32],
 }
 
@@ -82,6 +85,8 @@ async fn content(world: &World) -> Content {
             .items,
         replays: store.list_replays(100).await.unwrap(),
         token: store.find_token(HASH).await.unwrap(),
+        sources: store.list_sources(100).await.unwrap(),
+        source: store.find_source(HASH).await.unwrap(),
         secret: store.secret("chat", [0; 32]).await.unwrap(),
     }
 }
@@ -109,7 +114,18 @@ async fn fill(world: &World) {
         world.stored(answer).await;
     }
     let last = world.send(lanes[1], "settled").await;
-    assert!(store.settle(last.id, Settlement::Sent).await.unwrap());
+    let named = Settlement::Sent {
+        source_message_id: Some("source's \0 id".to_owned()),
+    };
+    assert!(store.settle(last.id, named).await.unwrap());
+    let receipt = NewReceipt {
+        channel_id: channel.id,
+        of: ReceiptOf::SourceIds(vec!["source's \0 id".to_owned()]),
+        kind: ReceiptKind::Delivered,
+    };
+    assert_eq!(store.take_receipt(receipt).await.unwrap(), 1);
+    let fax = store.create_source(own_source("fax"), HASH, 100, Actor::server());
+    assert_eq!(fax.await.unwrap(), Created::Done);
     let head = *store.head().borrow();
     let id = ConsumerId::Webhook(webhook_id(1));
     let generation = world.open_consumer(&id).await.generation;
@@ -214,6 +230,13 @@ async fn goes_on(world: &World, before: &Content) {
     let repeated = world.store.append(repeated).await.unwrap();
     assert!(matches!(repeated, Appended::Repeated(_)), "{repeated:?}");
     let entries = world.read(head, 100).await.entries;
+    let receipt = NewReceipt {
+        channel_id: before.channels[0].id,
+        of: ReceiptOf::SourceIds(vec!["source's \0 id".to_owned()]),
+        kind: ReceiptKind::Delivered,
+    };
+    // It has it.
+    assert_eq!(world.store.take_receipt(receipt).await.unwrap(), 0);
     let sequences: Vec<_> = entries.iter().map(|entry| entry.sequence.0).collect();
     assert_eq!(sequences, [head.0 + 1, head.0 + 2, head.0 + 3]);
     assert!(

@@ -12,13 +12,13 @@ use tradewind_model::{
     Actor, ConversationId, DeliveryState, EntryKind, Id, ManualClock, Scope, Sequence,
     WebhookStatus,
 };
-use tradewind_store::{Appended, ConsumerId, Settlement, SqliteStore, Start, TokenHash};
+use tradewind_store::{Appended, ConsumerId, SqliteStore, Start, TokenHash};
 use uuid::Uuid;
 
 use crate::{
     lane::every_part_agrees_with_the_whole,
     sqlite::Sqlite,
-    world::{World, at, channel, kinds, said, sequences, webhook_id},
+    world::{World, at, channel, kinds, said, sequences, taken, webhook_id},
 };
 
 const FIRST: &str = include_str!("../../migrations/sqlite/0001_init.sql");
@@ -295,7 +295,7 @@ async fn an_old_conversation_goes_on() {
         world.receive(&channel("site"), "ben", "between").await;
         if n % 3 == 0 {
             let sent = world.send(ada(), "hi").await;
-            world.store.settle(sent.id, Settlement::Sent).await.unwrap();
+            world.store.settle(sent.id, taken()).await.unwrap();
         }
     }
     for _ in 0..2 {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tradewind_model::{Actor, Id, MessageId, Scope, Sequence, Token};
-use tradewind_store::{Appended, Settlement, Start, StoreError, TokenHash};
+use tradewind_store::{Appended, Start, StoreError, TokenHash};
 use uuid::Uuid;
 
-use crate::world::{WEIGHTLESS, World, channel, source_consumer, webhook_id};
+use crate::world::{WEIGHTLESS, World, channel, source_consumer, taken, webhook_id};
 
 conformance![
     a_store_says_that_it_takes_writes,
@@ -52,7 +52,7 @@ async fn a_closed_store_refuses_every_verb(world: World) {
             .append(world.incoming(&site, "ada", "late"))
             .await
             .err(),
-        store.settle(nobody, Settlement::Sent).await.err(),
+        store.settle(nobody, taken()).await.err(),
         store.read_log(start, 10, WEIGHTLESS).await.err(),
         store
             .read_lane(id, start, start, 10, WEIGHTLESS)

@@ -11,7 +11,7 @@ use tradewind_model::{
 };
 use tradewind_store::{
     Appended, ConsumerId, ConsumerState, HeldLane, Holder, Idempotency, LogPage, NewMessage,
-    Origin, Progress, Start, Store,
+    Origin, Progress, Settlement, Start, Store,
 };
 use uuid::Uuid;
 
@@ -285,4 +285,11 @@ pub(crate) fn kinds(entries: &[LogEntry]) -> Vec<(EntryKind, u64)> {
         .iter()
         .map(|entry| (entry.kind, entry.position))
         .collect()
+}
+
+/// That its source took a message and did not say what it calls it.
+pub(crate) fn taken() -> Settlement {
+    Settlement::Sent {
+        source_message_id: None,
+    }
 }

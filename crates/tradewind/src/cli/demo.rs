@@ -1,6 +1,7 @@
 //! `tradewind demo`: the server and a bot that knows nothing of it but the public API.
 
 mod bot;
+mod messenger;
 mod steps;
 
 use std::time::Duration;
@@ -9,8 +10,10 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use messenger::Messenger;
+
 use crate::{
-    cli::{DemoOptions, output},
+    cli::{DemoOptions, DemoSource, output},
     server::{Server, Signals},
     settings::{self, Flags, Settings},
 };
@@ -33,6 +36,14 @@ pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         database: None,
         ..Settings::load(&flags)?
     };
+    let mut messenger = match options.source {
+        DemoSource::ChatPlugin => None,
+        DemoSource::Facebook => Some(Messenger::start().await?),
+    };
+    let settings = match &messenger {
+        Some(messenger) => messenger.configure(settings)?,
+        None => settings,
+    };
     let (observer, attempts) = steps::observer();
     let server = Server::start(&settings, Some(observer)).await?;
     let token = server.admin_token.as_ref().with_context(|| {
@@ -46,17 +57,29 @@ pub(super) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
         token.expose_secret(),
     )?;
     let bot = bot::listen(api.clone(), server.tasks()).await?;
+    bot.subscribe(&api).await?;
+    let page = match &mut messenger {
+        Some(messenger) => messenger.open(&api, server.tasks()).await?,
+        None => open_chat(&api).await?,
+    };
+    output::say(&format!("Write to the bot:  {page}"));
+    output::say("Every step is shown here. Ctrl-C ends the demo.");
+    steps::print(&server, attempts);
+    if let Some(messenger) = &messenger {
+        messenger.greet().await?;
+    }
+    server.run_until_stopped(signals).await
+}
+
+/// Connects a chat channel. Answers with the address of its page.
+async fn open_chat(api: &Api) -> anyhow::Result<String> {
     let channel =
         json!({"source": "chat_plugin", "source_channel_id": "demo", "name": "Tradewind demo"});
     let channel = api.call("channels.connect", &channel).await?;
-    bot.subscribe(&api).await?;
     let id = channel["id"]
         .as_str()
         .context("channels.connect answered without an id")?;
-    output::say(&format!("Write to the bot:  {}/chat/{id}", api.base));
-    output::say("Every step is shown here. Ctrl-C ends the demo.");
-    steps::print(&server, attempts);
-    server.run_until_stopped(signals).await
+    Ok(format!("{}/chat/{id}", api.base))
 }
 
 /// Where this machine reaches a server that listens on `address`.

@@ -46,7 +46,7 @@ fn has_port(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderMap, HeaderName, HeaderValue};
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::told;
 
@@ -57,7 +57,7 @@ mod tests {
                 let name = HeaderName::from_static(name);
                 (name, HeaderValue::from_static(value))
             });
-            told(&HeaderMap::from_iter(headers), trusted)
+            told(&headers.collect(), trusted)
         };
         let behind = [
             ("host", "10.0.0.7:8080"),

@@ -29,6 +29,7 @@ mod operator;
 mod pull;
 mod readme;
 mod search;
+mod sources;
 mod support;
 mod tidy;
 mod users;

@@ -156,24 +156,29 @@ pub(super) async fn settle(
 ) -> Result<(Vec<bool>, Sequence), StoreError> {
     let ids: Vec<_> = settled.iter().map(|(id, _)| id.uuid()).collect();
     let state = |settlement: &Settlement| match settlement {
-        Settlement::Sent => code(DeliveryState::Delivered),
+        Settlement::Sent { .. } => code(DeliveryState::Delivered),
         Settlement::Failed { .. } => code(DeliveryState::Failed),
     };
     let states: Vec<i16> = settled.iter().map(|(_, it)| state(it)).collect();
     let reason = |settlement: &Settlement| match settlement {
-        Settlement::Sent => None,
+        Settlement::Sent { .. } => None,
         Settlement::Failed { reason } => Some(text(reason)),
     };
     let reasons: Vec<Option<String>> = settled.iter().map(|(_, it)| reason(it)).collect();
+    let source_ids = settled
+        .iter()
+        .map(|(_, it)| it.source_message_id().map(text));
+    let source_ids: Vec<Option<String>> = source_ids.collect();
     crash::point("before_commit");
     let rows = db
         .query_typed(
-            "SELECT settled FROM settle_messages($1, $2, $3, $4)",
+            "SELECT settled FROM settle_messages($1, $2, $3, $4, $5)",
             params![
                 now.as_millisecond() => INT8,
                 ids => UUID_ARRAY,
                 states => INT2_ARRAY,
                 reasons => TEXT_ARRAY,
+                source_ids => TEXT_ARRAY,
             ],
         )
         .await?;

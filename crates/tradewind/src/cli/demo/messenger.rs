@@ -12,12 +12,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, State},
     http::StatusCode,
     response::Html,
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tradewind_model::{Clock as _, SystemClock};
@@ -27,7 +27,8 @@ use tradewind_stand_in::{StandIn, graph};
 use super::Api;
 use crate::{cli::output, lifecycle::Tasks, settings::Settings};
 
-const PAGE_ID: &str = "104829561357";
+/// A page that the stand-in knows: a flower shop.
+const PAGE_ID: &str = "101";
 const CONTACT_ID: &str = "7129043388105551";
 const APP_ID: &str = "490217735561";
 const APP_SECRET: &str = "the demo's app secret";
@@ -64,11 +65,6 @@ struct Line {
     text: String,
 }
 
-#[derive(Deserialize)]
-struct After {
-    after: u64,
-}
-
 impl Messenger {
     pub(super) async fn start() -> anyhow::Result<Self> {
         Ok(Self {
@@ -91,8 +87,8 @@ impl Messenger {
         })
     }
 
-    /// Connects the page and opens the app. The contact says hello. Answers with the address of the app.
-    pub(super) async fn open(mut self, api: &Api, tasks: &Tasks) -> anyhow::Result<String> {
+    /// Connects the page and opens the app. Answers with the address of the app.
+    pub(super) async fn open(&mut self, api: &Api, tasks: &Tasks) -> anyhow::Result<String> {
         self.base.clone_from(&api.base);
         let page = json!({
             "source": "facebook",
@@ -106,7 +102,7 @@ impl Messenger {
         let address = listener.local_addr()?;
         let router = Router::new()
             .route("/", get(async || Html(HTML)))
-            .route("/lines", get(lines))
+            .route("/lines/{after}", get(lines))
             .route("/say", post(say))
             .with_state(self.clone());
         let stopping = tasks.clone();
@@ -122,8 +118,12 @@ impl Messenger {
                 () = stopping.stopping() => {}
             }
         });
-        self.say(FIRST_WORDS.to_owned()).await?;
         Ok(format!("http://{address}"))
+    }
+
+    /// The contact says hello.
+    pub(super) async fn greet(&self) -> anyhow::Result<()> {
+        self.say(FIRST_WORDS.to_owned()).await
     }
 
     /// The contact writes.
@@ -201,10 +201,7 @@ impl Lines {
     }
 }
 
-async fn lines(
-    State(messenger): State<Messenger>,
-    Query(After { after }): Query<After>,
-) -> Json<Vec<Line>> {
+async fn lines(State(messenger): State<Messenger>, Path(after): Path<u64>) -> Json<Vec<Line>> {
     let lines = messenger.lines();
     let new = lines.shown.iter().filter(|line| line.number > after);
     Json(new.cloned().collect())

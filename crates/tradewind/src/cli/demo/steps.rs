@@ -67,12 +67,12 @@ fn print_entry(entry: &LogEntry) {
         (EntryKind::SendRequested, _) => "reply in",
         (EntryKind::Sent, _) => "reply delivered",
         (EntryKind::SendFailed, _) => "reply failed",
+        (EntryKind::ReceiptDelivered, _) => "reply arrived",
+        (EntryKind::ReceiptRead, _) => "reply read",
         (
             EntryKind::ChannelConnected
             | EntryKind::ChannelDisconnected
-            | EntryKind::ConversationChanged
-            | EntryKind::ReceiptDelivered
-            | EntryKind::ReceiptRead,
+            | EntryKind::ConversationChanged,
             _,
         ) => return,
     };
