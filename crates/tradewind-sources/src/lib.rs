@@ -15,6 +15,7 @@ mod pacer;
 mod parts;
 mod provider;
 mod replies;
+mod telegram;
 mod vault;
 
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub use provider::{
 pub use replies::{Accounts, Replies};
 pub use vault::{Vault, VaultError};
 
+/// The name of [`Tools::hook_key`] in the store.
+pub const HOOK_SECRET_NAME: &str = "sources.hooks";
+
 /// What sources work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Tools {
@@ -37,6 +41,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Where providers reach this server, such as `https://example.com`, if the settings say.
     pub public_url: Option<String>,
+    /// What the words are derived from that providers show who sign nothing. Must stay secret.
+    pub hook_key: [u8; 32],
 }
 
 /// Every source there is, and the paths where their providers post.
@@ -52,6 +58,7 @@ impl Sources {
             inlets: Vec::new(),
         };
         meta::add(&mut sources, &config.meta, tools);
+        telegram::add(&mut sources, &config.telegram, tools);
         sources
     }
 }
