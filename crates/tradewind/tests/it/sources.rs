@@ -3,6 +3,7 @@
 //! The providers are played by a stand-in; the server is the real one.
 
 mod facebook;
+mod telegram;
 
 use std::{
     sync::{Arc, Mutex},
@@ -53,6 +54,7 @@ impl Desk {
                 .env("TRADEWIND_META__APP_ID", APP_ID)
                 .env("TRADEWIND_META__APP_SECRET", APP_SECRET)
                 .env("TRADEWIND_META__VERIFY_TOKEN", VERIFY_TOKEN)
+                .env("TRADEWIND_TELEGRAM__API_URL", format!("{url}/telegram"))
                 .env("TRADEWIND_PUBLIC_URL", PUBLIC_URL)
                 .envs(more.iter().copied())
                 .envs(
