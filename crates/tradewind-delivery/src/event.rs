@@ -232,11 +232,19 @@ fn message_body<'a>(entry: &LogEntry, message: &'a Message) -> MessageBody<'a> {
         receipt: entry.kind.receipt().map(Receipt::name),
         from_contact: message.sender.kind == tradewind_model::SenderType::SourceContact,
         source: message.source.name(),
-        metadata: Map::new(),
+        metadata: failure_reason(entry, message),
         sender: TypedSender {
             id: &message.sender.id,
         },
     }
+}
+
+/// Why the message has failed, where the entry says that it has.
+fn failure_reason(entry: &LogEntry, message: &Message) -> Map<String, Value> {
+    let reason = message.failure_reason.as_ref();
+    let reason = reason.filter(|_| entry.kind == EntryKind::SendFailed);
+    let told = reason.map(|reason| ("error".to_owned(), reason.as_str().into()));
+    told.into_iter().collect()
 }
 
 fn conversation_payload<'a>(

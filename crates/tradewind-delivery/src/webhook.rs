@@ -302,6 +302,7 @@ fn test_entry(clock: &dyn Clock, random: &dyn Random, wanted: &Wanted) -> LogEnt
         content: Content::text("This is a test by webhooks.test; no contact wrote it."),
         state: DeliveryState::Delivered,
         receipt: None,
+        failure_reason: None,
         sent_at: now,
     };
     let first = wanted.kinds.first().copied();

@@ -17,6 +17,8 @@ pub struct Message {
     pub state: DeliveryState,
     /// What the contact's side has told of it since; only of what we sent.
     pub receipt: Option<Receipt>,
+    /// Why it has failed, in the words of its source.
+    pub failure_reason: Option<String>,
     pub sent_at: Timestamp,
 }
 

@@ -7,6 +7,7 @@
 pub mod chat_plugin;
 mod client;
 pub mod config;
+mod google;
 mod inlet;
 mod json;
 mod media;
@@ -16,6 +17,7 @@ mod parts;
 mod provider;
 mod replies;
 mod telegram;
+mod twilio;
 mod vault;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub use inlet::{Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Refused}
 pub use media::{MediaKey, MediaLinks, PATH as MEDIA_PATH, SECRET_NAME as MEDIA_SECRET_NAME};
 pub use provider::{
     Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
+    tidy_reason,
 };
 pub use replies::{Accounts, Replies};
 pub use vault::{Vault, VaultError};
@@ -59,6 +62,8 @@ impl Sources {
         };
         meta::add(&mut sources, &config.meta, tools);
         telegram::add(&mut sources, &config.telegram, tools);
+        twilio::add(&mut sources, &config.twilio, tools);
+        google::add(&mut sources, &config.google, tools);
         sources
     }
 }

@@ -3,6 +3,7 @@
 //! All three post to the same app in the same way, signed with the app's secret, and are answered by the same
 //! Graph API. So there is one inlet at two paths, and one provider for pages and one for phone numbers.
 
+mod echoes;
 mod error;
 mod graph;
 mod inlet;
@@ -28,13 +29,14 @@ const OURS: &str = "tradewind:";
 /// Adds Meta's sources, and the paths where Meta posts.
 pub(crate) fn add(sources: &mut Sources, config: &MetaConfig, tools: &Tools) {
     let graph = graph::Graph::new(tools.client.clone(), config.clone());
+    let echoes = Arc::new(echoes::Echoes::default());
     for network in [page::Network::Facebook, page::Network::Instagram] {
-        let pages = page::Pages::new(network, graph.clone());
+        let pages = page::Pages::new(network, graph.clone(), Arc::clone(&echoes));
         sources.providers.push(Arc::new(pages));
     }
     sources.providers.push(Arc::new(phone::Phones::new(graph)));
     for path in ["/facebook", "/whatsapp"] {
-        let inlet = inlet::MetaInlet::new(path, config.clone());
+        let inlet = inlet::MetaInlet::new(path, config.clone(), Arc::clone(&echoes));
         sources.inlets.push(Arc::new(inlet));
     }
 }

@@ -191,3 +191,12 @@ impl AskError {
         }
     }
 }
+
+/// Longest reason that is kept with a message, in bytes.
+const REASON_BYTES_MAX: usize = 1_000;
+
+/// A provider's reason as it is kept: not endless, and without what a database cannot keep.
+pub fn tidy_reason(reason: &str) -> String {
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    reason[..end].replace('\0', "\u{fffd}")
+}

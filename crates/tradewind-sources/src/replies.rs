@@ -11,7 +11,7 @@ use tradewind_delivery::{
 use tradewind_model::{Channel, DeliveryState, EntryKind, LogEntry, Message, MessageId};
 use tradewind_store::{ConsumerId, Settlement, Store, StoreError, Wanted};
 
-use crate::{Account, Provider, SendError, Sent, Vault, VaultError, pacer::Pacer};
+use crate::{Account, Provider, SendError, Sent, Vault, VaultError, pacer::Pacer, tidy_reason};
 
 /// Finds channels with their tokens open. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +57,11 @@ impl Replies {
         }
     }
 
+    async fn fail(&self, id: MessageId, reason: &str) -> Outcome {
+        let reason = tidy_reason(reason);
+        self.settle(id, Settlement::Failed { reason }).await
+    }
+
     async fn send(&self, message: &Message) -> Outcome {
         if message.state != DeliveryState::Pending {
             // Settled before a restart that lost only the cursor.
@@ -74,12 +79,10 @@ impl Replies {
                 let settlement = Settlement::Sent { source_message_id };
                 self.settle(message.id, settlement).await
             }
-            Err(SendError::Final { reason }) => {
-                self.settle(message.id, Settlement::Failed { reason }).await
-            }
+            Err(SendError::Final { reason }) => self.fail(message.id, &reason).await,
             Err(SendError::TokenRefused { reason }) => {
                 tracing::warn!(channel.id = %message.channel_id, reason, "the provider no longer takes this channel's token; connect it again by channels.connect");
-                self.settle(message.id, Settlement::Failed { reason }).await
+                self.fail(message.id, &reason).await
             }
             Err(SendError::Retry(failure)) => Outcome::Failed(failure),
         }

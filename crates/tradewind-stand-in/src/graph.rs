@@ -21,6 +21,7 @@ const PAGES: [(&str, &str, Option<&str>); 3] = [
     ("102", "Bakery", Some("17841400000000102")),
     ("103", "Book shop", None),
 ];
+const EXPIRED: &str = "expired";
 /// A media file of every id.
 const FILE: &[u8] = b"\x89PNG\r\n\x1a\n not much of a picture";
 
@@ -41,9 +42,8 @@ pub(crate) fn answer(call: &Call, path: &str, number: u64) -> Option<Reply> {
         let message = "An access token is required to request this resource.";
         return Some(refusal(StatusCode::BAD_REQUEST, 104, None, message));
     };
-    if token == "expired" {
-        let message = "Error validating access token: Session has expired on Thursday, 26-Nov-20 04:00:00 PST.";
-        return Some(refusal(StatusCode::BAD_REQUEST, 190, Some(463), message));
+    if token == EXPIRED {
+        return Some(expired());
     }
     match (call.method.as_str(), parts) {
         ("GET", ["me", "accounts"]) => Some(accounts(call, token)),
@@ -68,6 +68,12 @@ pub fn refusal(status: StatusCode, code: u64, subcode: Option<u64>, message: &st
     Reply::json(status, &json!({"error": error}))
 }
 
+fn expired() -> Reply {
+    let message =
+        "Error validating access token: Session has expired on Thursday, 26-Nov-20 04:00:00 PST.";
+    refusal(StatusCode::BAD_REQUEST, 190, Some(463), message)
+}
+
 fn is_version(part: &str) -> bool {
     let digits = part.strip_prefix('v').unwrap_or_default();
     digits.starts_with(|first: char| first.is_ascii_digit())
@@ -79,6 +85,7 @@ fn exchange(call: &Call) -> Reply {
             let message = "The access token does not belong to application 1234567890";
             refusal(StatusCode::BAD_REQUEST, 100, None, message)
         }
+        Some(EXPIRED) => expired(),
         Some(token) => Reply::ok(&json!({
             "access_token": format!("long-{token}"),
             "token_type": "bearer",

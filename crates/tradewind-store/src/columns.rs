@@ -4,7 +4,7 @@
 macro_rules! message_columns {
     () => {
         "m.id, c.id, h.id, h.source, c.contact_source_id, m.position, m.sender_kind, m.sender_id, \
-         m.content, m.state, m.sent_at_ms, m.receipt"
+         m.content, m.state, m.sent_at_ms, m.receipt, m.failure_reason"
     };
 }
 
@@ -61,7 +61,7 @@ pub(crate) use {
 };
 
 /// How many columns each names: a query's own follow them.
-pub(crate) const MESSAGE_WIDTH: usize = 12;
+pub(crate) const MESSAGE_WIDTH: usize = 13;
 pub(crate) const CHANNEL_WIDTH: usize = 7;
 pub(crate) const ENTRY_WIDTH: usize = MESSAGE_WIDTH + 8;
 pub(crate) const WEBHOOK_WIDTH: usize = 12;

@@ -150,8 +150,8 @@ pub trait Store:
 
     // --- channels ------------------------------------------------------------------------------
 
-    /// Connects a channel. One that is connected stays as it is and is returned; one that was
-    /// disconnected takes the new name, picture and token.
+    /// Connects a channel. One that is connected stays as it is, but for a new token, and is returned; one that
+    /// was disconnected takes the new name, picture and token.
     async fn connect_channel(&self, channel: Channel, by: Actor) -> Result<Channel, StoreError>;
 
     /// Disconnects a channel and erases its token; its conversations stay.

@@ -240,6 +240,7 @@ pub(crate) fn stored(new: &NewMessage, place: Place) -> Message {
             Origin::Api => DeliveryState::Pending,
         },
         receipt: None,
+        failure_reason: None,
         sent_at: whole_milliseconds(new.sent_at),
     }
 }

@@ -42,6 +42,7 @@ fn entry(sequence: u64, kind: EntryKind, sender: SenderType) -> LogEntry {
         content: Content::text("text"),
         state: DeliveryState::Delivered,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     };
     let subject = match kind {

@@ -1,5 +1,7 @@
 //! What Meta posts: signed with the app's secret, several things at a time.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -7,7 +9,9 @@ use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::{facebook, instagram, json::items, messenger, whatsapp, whatsapp_source};
+use super::{
+    echoes::Echoes, facebook, instagram, json::items, messenger, whatsapp, whatsapp_source,
+};
 use crate::{Inbound, Inlet, Posted, Refused, config::MetaConfig};
 
 const SIGNATURE: &str = "x-hub-signature-256";
@@ -17,11 +21,16 @@ const SIGNATURE_BYTES: usize = 32;
 pub(super) struct MetaInlet {
     path: &'static str,
     config: MetaConfig,
+    echoes: Arc<Echoes>,
 }
 
 impl MetaInlet {
-    pub(super) fn new(path: &'static str, config: MetaConfig) -> Self {
-        Self { path, config }
+    pub(super) fn new(path: &'static str, config: MetaConfig, echoes: Arc<Echoes>) -> Self {
+        Self {
+            path,
+            config,
+            echoes,
+        }
     }
 
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
@@ -79,7 +88,13 @@ impl Inlet for MetaInlet {
         let object = body.get("object").map_or(Some(usual), Value::as_str);
         let messaging = |source| {
             let app_id = self.config.app_id.as_deref();
-            messenger::read(&messenger::Network { source, app_id }, entries)
+            let echoes = &*self.echoes;
+            let network = messenger::Network {
+                source,
+                app_id,
+                echoes,
+            };
+            messenger::read(&network, entries)
         };
         let found = match object {
             Some("page") => messaging(facebook()),

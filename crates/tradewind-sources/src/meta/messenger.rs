@@ -6,6 +6,7 @@ use tradewind_store::{ReceiptKind, ReceiptOf};
 
 use super::{
     OURS,
+    echoes::Echoes,
     json::{is_true, items, object, text, time},
     shape,
 };
@@ -16,6 +17,7 @@ pub(super) struct Network<'a> {
     pub(super) source: Source,
     /// Our own app there, if the settings say.
     pub(super) app_id: Option<&'a str>,
+    pub(super) echoes: &'a Echoes,
 }
 
 /// One account of a network: a page, or a professional account at Instagram.
@@ -91,7 +93,7 @@ impl Account<'_> {
             return Inbound::Skipped("unsend");
         }
         let (contact, sender) = if is_true(message, "is_echo") {
-            if self.is_own(message) {
+            if self.is_own(node, message) {
                 return Inbound::Skipped("own_echo");
             }
             // Without an app it was written by hand, in the inbox of the page.
@@ -154,11 +156,12 @@ impl Account<'_> {
     }
 
     /// Whether an echo is of something that was sent from here.
-    fn is_own(&self, message: &Value) -> bool {
+    fn is_own(&self, node: &Value, message: &Value) -> bool {
         let app_id = text(message, "app_id");
         let by_app = app_id.is_some() && app_id.as_deref() == self.network.app_id;
         let metadata = text(message, "metadata");
-        by_app || metadata.is_some_and(|text| text.starts_with(OURS))
+        let by_metadata = metadata.is_some_and(|text| text.starts_with(OURS));
+        by_app || by_metadata || app_id.is_none() && self.network.echoes.knows(node)
     }
 
     /// Messenger names messages, or a time until which all have arrived; Instagram names the last that was read.

@@ -2,7 +2,7 @@
 
 mod account;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -13,6 +13,7 @@ use tradewind_model::{AttachmentKind, Message, Source};
 use self::account::Page;
 use super::{
     OURS,
+    echoes::Echoes,
     error::{Meaning, Problem},
     facebook,
     graph::{Call, Graph, id},
@@ -39,14 +40,17 @@ pub(super) enum Network {
 pub(super) struct Pages {
     network: Network,
     graph: Graph,
+    /// Where echoes of what is sent may come in.
+    echoes: Arc<Echoes>,
     parts: Parts,
 }
 
 impl Pages {
-    pub(super) fn new(network: Network, graph: Graph) -> Self {
+    pub(super) fn new(network: Network, graph: Graph, echoes: Arc<Echoes>) -> Self {
         Self {
             network,
             graph,
+            echoes,
             parts: Parts::default(),
         }
     }
@@ -192,8 +196,13 @@ impl Provider for Pages {
         let token = token(account)?;
         let parts = parts(self.network, message);
         let send = async |part| {
+            let sending = self.echoes.sending(part);
             let answer = self.graph.send(token, "me/messages", part).await?;
-            Ok(text(&answer, "message_id"))
+            let name = text(&answer, "message_id");
+            if let (Some(sending), Some(name)) = (sending, &name) {
+                sending.taken(name);
+            }
+            Ok(name)
         };
         self.parts
             .send(message.id, parts.len(), |part| send(&parts[part]))

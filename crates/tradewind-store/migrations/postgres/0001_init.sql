@@ -739,9 +739,13 @@ BEGIN
         RETURNING h.row INTO changed;
     IF changed IS NOT NULL THEN
         PERFORM append_fact(now_ms, changed, 4::SMALLINT);
-        PERFORM record_change(now_ms, actor_id, actor_name, 'channel.connected', new_id::TEXT,
-            connect_channel.source || ' ' || connect_channel.source_channel_id);
+    ELSIF new_token IS NOT NULL THEN
+        UPDATE channel SET token = new_token WHERE id = new_id;
+    ELSE
+        RETURN;
     END IF;
+    PERFORM record_change(now_ms, actor_id, actor_name, 'channel.connected', new_id::TEXT,
+        connect_channel.source || ' ' || connect_channel.source_channel_id);
 END $$;
 
 -- What came of it: 0 done, 1 it was not connected, 2 there is none.

@@ -43,6 +43,7 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         content: json::<Content>(row, 8)?,
         state: coded(row, 9)?,
         receipt: coded_or_none(row, 11)?,
+        failure_reason: text_or_none(row, 12)?,
         sent_at: time(row, 10)?,
     })
 }

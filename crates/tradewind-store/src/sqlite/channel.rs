@@ -51,6 +51,14 @@ pub(super) fn connect_channel(
     if changed > 0 {
         write_fact(batch, now, new.id, EntryKind::ChannelConnected)?;
         record(batch, now, by, Action::ChannelConnected, new)?;
+    } else if let Some(token) = &new.token {
+        batch
+            .prepare_cached(
+                "-- connect_channel
+                 UPDATE channel SET token = ?2 WHERE id = ?1",
+            )?
+            .execute((new.id.uuid(), token))?;
+        record(batch, now, by, Action::ChannelConnected, new)?;
     }
     find_channel(batch, new.id)?.ok_or(StoreError::NotFound)
 }

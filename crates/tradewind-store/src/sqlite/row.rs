@@ -29,6 +29,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         content: get::<Json<Content>>(row, 8)?.0,
         state: get(row, 9)?,
         receipt: find(row, 11)?,
+        failure_reason: row.get(12)?,
         sent_at: get(row, 10)?,
     })
 }

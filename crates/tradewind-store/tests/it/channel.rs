@@ -8,7 +8,7 @@ use crate::world::{World, channel};
 conformance![
     a_channel_is_kept_as_it_was_connected,
     a_channel_may_have_little_to_say,
-    a_connected_channel_stays_as_it_is,
+    a_connected_channel_stays_as_it_is_but_for_its_token,
     a_disconnected_channel_loses_its_token_and_leaves_the_list,
     a_disconnected_channel_takes_what_it_is_connected_with,
     the_conversations_of_a_disconnected_channel_stay,
@@ -56,15 +56,28 @@ async fn a_channel_may_have_little_to_say(world: World) {
     assert_eq!(kept, bare);
 }
 
-async fn a_connected_channel_stays_as_it_is(world: World) {
+async fn a_connected_channel_stays_as_it_is_but_for_its_token(world: World) {
     world.connect("site").await;
     let kept = world
         .store
         .connect_channel(renamed("site"), Actor::server())
         .await
         .unwrap();
-    assert_eq!(kept, channel("site"));
-    assert_eq!(world.store.list_channels(10).await.unwrap(), [kept]);
+    let with_new_token = Channel {
+        token: renamed("site").token,
+        ..channel("site")
+    };
+    assert_eq!(kept, with_new_token);
+    let without = Channel {
+        token: None,
+        ..renamed("site")
+    };
+    let connected = world.store.connect_channel(without, Actor::server());
+    assert_eq!(connected.await.unwrap(), with_new_token);
+    assert_eq!(
+        world.store.list_channels(10).await.unwrap(),
+        [with_new_token]
+    );
 }
 
 async fn a_disconnected_channel_loses_its_token_and_leaves_the_list(world: World) {

@@ -34,6 +34,9 @@ pub(crate) struct MessageView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = receipts)]
     receipt: Option<&'static str>,
+    /// Why it has failed, in the words of its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
     /// The contact, somebody on our side who wrote at the source itself, or a caller of `messages.send`.
     #[schema(schema_with = sender_types)]
     sender_type: &'static str,
@@ -136,6 +139,10 @@ impl MessageView {
             state: state.name(),
             delivery_state: state.name(),
             receipt: message.receipt.map(Receipt::name),
+            failure_reason: message
+                .failure_reason
+                .clone()
+                .filter(|_| state == DeliveryState::Failed),
             sender_type: message.sender.kind.name(),
             sent_at: WireTime(message.sent_at),
         }

@@ -112,6 +112,7 @@ async fn send(
         content,
         state: DeliveryState::Delivered,
         receipt: None,
+        failure_reason: None,
         sent_at: SystemClock.now(),
     };
     post_event(relay, &message).await.map_err(|why| {

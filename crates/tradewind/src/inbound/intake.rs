@@ -3,8 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tradewind_model::{Channel, Clock, Conversation, MessageId};
-use tradewind_sources::{Inbound, InboundMessage};
-use tradewind_store::{Appended, Idempotency, NewMessage, Origin, Store, StoreError};
+use tradewind_sources::{Inbound, InboundMessage, InboundReceipt, tidy_reason};
+use tradewind_store::{
+    Appended, Idempotency, NewMessage, NewReceipt, Origin, ReceiptKind, ReceiptOf, Store,
+    StoreError,
+};
 
 use super::{
     profiles::{Known, Profiles},
@@ -32,7 +35,7 @@ impl Intake {
                     self.message(*message).await?;
                 }
                 Inbound::Message(_) => *counts.entry("unreadable").or_default() += 1,
-                Inbound::Receipt(_) => {}
+                Inbound::Receipt(receipt) => self.receipt(receipt).await?,
                 Inbound::Skipped(name) => *counts.entry(name).or_default() += 1,
             }
         }
@@ -83,6 +86,36 @@ impl Intake {
         }
         Ok(())
     }
+
+    /// A receipt that moves nothing is of a message of somebody else, or late, or comes again.
+    async fn receipt(&self, inbound: InboundReceipt) -> Result<(), StoreError> {
+        let of = match inbound.of {
+            ReceiptOf::SourceIds(mut ids) => {
+                ids.retain(|id| is_plain(id));
+                ReceiptOf::SourceIds(ids)
+            }
+            of => of,
+        };
+        let kind = match inbound.kind {
+            ReceiptKind::Failed { reason } => ReceiptKind::Failed {
+                reason: tidy_reason(&reason),
+            },
+            kind => kind,
+        };
+        let receipt = NewReceipt {
+            channel_id: Channel::id_of(&inbound.source, &inbound.source_channel_id),
+            of,
+            kind,
+        };
+        self.store.take_receipt(receipt).await?;
+        self.tally.receipt(&inbound.source);
+        Ok(())
+    }
+}
+
+/// Whether a text can be kept by every database.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0')
 }
 
 /// Whether its ids are texts that every database can keep, and say something.
@@ -93,12 +126,5 @@ fn is_storable(message: &InboundMessage) -> bool {
         &message.sender.id,
         &message.id_name,
     ];
-    let is_good = |id: &str| !id.is_empty() && !id.contains('\0');
-    ids.into_iter().all(|id| is_good(id)) && message.key.as_deref().is_none_or(is_good)
-}
-
-/// The channel that a post names, as it is found in the store.
-#[expect(dead_code, reason = "receipts come with the store's verb for them")]
-fn channel(source: &tradewind_model::Source, id: &str) -> tradewind_model::ChannelId {
-    Channel::id_of(source, id)
+    ids.into_iter().all(|id| is_plain(id)) && message.key.as_deref().is_none_or(is_plain)
 }

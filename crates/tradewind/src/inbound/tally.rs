@@ -54,6 +54,10 @@ impl Tally {
         self.of(source, |counts| counts.repeated += 1);
     }
 
+    pub(super) fn receipt(&self, source: &Source) {
+        self.of(source, |counts| counts.receipts += 1);
+    }
+
     pub(super) fn skipped(&self, counts: &HashMap<&'static str, u64>) {
         let mut all = self.lock();
         for (name, count) in counts {

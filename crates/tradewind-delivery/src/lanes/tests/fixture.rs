@@ -58,6 +58,7 @@ fn message(sequence: u64, lane: u64, kind: SenderType, sent_at: Timestamp) -> Lo
         content: Content::text("x".repeat(10)),
         state: DeliveryState::Delivered,
         receipt: None,
+        failure_reason: None,
         sent_at,
     };
     LogEntry {

@@ -77,6 +77,7 @@ fn message_to(chat: &str, content: Content) -> Message {
         content,
         state: DeliveryState::Pending,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     }
 }

@@ -26,6 +26,7 @@ pub(in crate::live) fn entry(kind: EntryKind, text: &str) -> Arc<LogEntry> {
         content: Content::text(text),
         state: DeliveryState::Delivered,
         receipt: None,
+        failure_reason: None,
         sent_at: Timestamp::UNIX_EPOCH,
     };
     Arc::new(LogEntry {

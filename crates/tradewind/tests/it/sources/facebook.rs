@@ -276,8 +276,11 @@ async fn what_the_provider_refuses_is_told_apart() {
     refuse(400, 551, "This person isn't available right now.", 1);
     let reply = desk.answer(&conversation, "one").await;
     let is = |state: &'static str| move |message: &Value| message["state"] == state;
-    desk.message_that(&conversation, &reply["id"], is("failed"))
+    let failed = desk
+        .message_that(&conversation, &reply["id"], is("failed"))
         .await;
+    let reason = failed["failure_reason"].as_str().unwrap();
+    assert!(reason.contains("isn't available right now"), "{reason}");
     assert_eq!(desk.stand_in.calls_to("/me/messages").len(), 1);
     // The token: failed, and the operator is told.
     refuse(400, 190, "Error validating access token", 1);
@@ -392,4 +395,43 @@ async fn a_death_between_the_post_and_its_answer_neither_loses_nor_doubles() {
             .collect();
         assert_eq!(texts, ["hello", "again?"], "{point}");
     }
+}
+
+#[tokio::test]
+async fn receipts_move_a_message_forward_only() {
+    let (desk, _) = connected().await;
+    let (conversation, _) = conversation(&desk).await;
+    let typed = crate::support::receiver::Receiver::start().await;
+    let id = "5f3b0f0e-8f5b-4e0e-9d55-3b8c8f8c0a01";
+    let events = json!({"id": id, "url": typed.url(), "events": ["message.updated"]});
+    desk.server.call("webhooks.subscribe", events).await.ok();
+    let reply = desk.answer(&conversation, "hi there").await;
+    let is = |key: &'static str, value: &'static str| move |message: &Value| message[key] == value;
+    desk.message_that(&conversation, &reply["id"], is("state", "delivered"))
+        .await;
+    let later =
+        tradewind_model::Clock::now(&tradewind_model::SystemClock).as_millisecond() + 60_000;
+    let delivery = graph::delivery(PAGE, CONTACT, &[], later);
+    let read = graph::read(PAGE, CONTACT, later);
+    post(&desk, &delivery).await;
+    let message = desk
+        .message_that(&conversation, &reply["id"], is("receipt", "delivered"))
+        .await;
+    assert_eq!(message["state"], "delivered");
+    for receipt in [&read, &delivery, &read, &delivery] {
+        assert_eq!(post(&desk, receipt).await.status, 200);
+    }
+    let message = desk
+        .message_that(&conversation, &reply["id"], is("receipt", "read"))
+        .await;
+    assert_eq!(message["state"], "delivered");
+    let heard = typed.wait_for(3, crate::support::SOON).await;
+    let receipts: Vec<_> = heard
+        .iter()
+        .map(|event| event.json()["payload"]["message"]["receipt"].clone())
+        .collect();
+    assert_eq!(receipts, [json!(null), json!("delivered"), json!("read")]);
+    assert_eq!(typed.count(), 3);
+    // The contact's own message has none.
+    assert_eq!(desk.messages(&conversation).await[0].get("receipt"), None);
 }
