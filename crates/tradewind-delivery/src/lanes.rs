@@ -33,7 +33,6 @@ use tradewind_store::ConsumerState;
 use crate::{
     attempt::{FailureClass, Outcome},
     health::{Health, Sample, Turn},
-    schedule,
     time::later,
 };
 use lane::{Flights, Held, Lane, Load, Work};
@@ -72,7 +71,8 @@ pub struct Lanes {
     read_to: Sequence,
     /// Entries that keep the cursor back: taken, not dealt with, and their lane not held.
     pending: BTreeMap<Sequence, ConversationId>,
-    by_conversation: HashMap<ConversationId, Lane>,
+    /// Boxed: most places of a hash table are empty, and it is there twice while it grows.
+    by_conversation: HashMap<ConversationId, Box<Lane>>,
     /// Lanes that may go on: those that never failed, and those that are held, with their next entry in
     /// memory and without.
     fresh: VecDeque<ConversationId>,
@@ -138,24 +138,10 @@ impl Lanes {
             load: Load::default(),
             unsaved: changes::Unsaved::new(state.cursor, state.backed_off_since),
         };
-        // A clock that was wrong when the row was written must not silence the lane.
-        let latest = later(now, schedule::WAIT_MAX);
         for row in state.held {
             let conversation = row.conversation_id;
             let ahead = state.share.ahead(conversation).unwrap_or(state.cursor);
-            let error = FailureClass::find(&row.error);
-            let waits = row.attempts > 0 || error == Some(FailureClass::Loop);
-            let held = Held {
-                first: row.first,
-                attempts: row.attempts,
-                failing_since: row.failing_since.min(now),
-                error,
-                status: row.status,
-                due_at: row.due_at.min(if waits { latest } else { now }),
-                wake_at: now,
-                // The most it can be: reading the lane tells, and brings all that its shard had read.
-                last: ahead.max(row.first),
-            };
+            let held = Held::of(&row, ahead, now);
             lanes.by_conversation.entry(conversation).or_default().held = Some(held);
             lanes.wait(conversation, now);
         }

@@ -9,11 +9,14 @@ mod client;
 pub mod config;
 mod google;
 mod inlet;
+mod json;
 mod media;
 mod meta;
 mod pacer;
+mod parts;
 mod provider;
 mod replies;
+mod telegram;
 mod twilio;
 mod vault;
 
@@ -31,6 +34,9 @@ pub use provider::{
 pub use replies::{Accounts, Replies};
 pub use vault::{Vault, VaultError};
 
+/// The name of [`Tools::hook_key`] in the store.
+pub const HOOK_SECRET_NAME: &str = "sources.hooks";
+
 /// What sources work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Tools {
@@ -38,6 +44,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Where providers reach this server, such as `https://example.com`, if the settings say.
     pub public_url: Option<String>,
+    /// What the words are derived from that providers show who sign nothing. Must stay secret.
+    pub hook_key: [u8; 32],
 }
 
 /// Every source there is, and the paths where their providers post.
@@ -53,6 +61,7 @@ impl Sources {
             inlets: Vec::new(),
         };
         meta::add(&mut sources, &config.meta, tools);
+        telegram::add(&mut sources, &config.telegram, tools);
         twilio::add(&mut sources, &config.twilio, tools);
         google::add(&mut sources, &config.google, tools);
         sources

@@ -7,10 +7,8 @@ mod echoes;
 mod error;
 mod graph;
 mod inlet;
-mod json;
 mod messenger;
 mod page;
-mod parts;
 mod phone;
 mod shape;
 mod whatsapp;
@@ -22,7 +20,7 @@ use std::sync::Arc;
 
 use tradewind_model::Source;
 
-use crate::{Sources, Tools, config::MetaConfig};
+use crate::{Sources, Tools, config::MetaConfig, json};
 
 /// What is before the id of a message of ours where Meta takes a text along and tells it again: in echoes of
 /// what a page sent, and in the receipts of `WhatsApp`.

@@ -25,14 +25,22 @@ const BETWEEN: Duration = Duration::from_millis(100);
 pub(crate) async fn index(store: Arc<dyn Store>, stop: CancellationToken) {
     let mut head = store.head();
     let mut indexed = 0;
+    let mut is_quiet = false;
     let work = async {
         loop {
-            quiet(&mut head, indexed).await;
+            if !is_quiet || head.has_changed().unwrap_or(true) {
+                quiet(&mut head, indexed).await;
+            }
             let newest = head.borrow_and_update().0;
             let pause = match store.index_messages().await {
-                Ok(true) => BETWEEN,
+                Ok(true) => {
+                    // It goes on at once, unless something is stored meanwhile.
+                    is_quiet = true;
+                    BETWEEN
+                }
                 Ok(false) => {
                     indexed = newest;
+                    is_quiet = false;
                     if head.changed().await.is_err() {
                         return;
                     }

@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    num::NonZero,
     sync::Arc,
 };
 
 use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
 use tradewind_store::HeldLane;
 
-use crate::{attempt::FailureClass, health::Probe};
+use crate::{attempt::FailureClass, health::Probe, schedule, time::later};
 
+/// There can be a hundred thousand of them that are held, so each byte counts: with its box, one takes 128.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     /// The next entries to go, the first first. While it is in flight, the first stays here.
@@ -44,7 +46,7 @@ pub(super) struct Held {
     pub(super) attempts: u32,
     pub(super) failing_since: Timestamp,
     pub(super) error: Option<FailureClass>,
-    pub(super) status: Option<u16>,
+    pub(super) status: Option<NonZero<u16>>,
     pub(super) due_at: Timestamp,
     /// When it is looked at: when it is due, or before that to see whether it is to be set aside.
     pub(super) wake_at: Timestamp,
@@ -53,6 +55,25 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// What was saved of a lane; `read_to` is how far its shard had been read.
+    pub(super) fn of(row: &HeldLane, read_to: Sequence, now: Timestamp) -> Self {
+        // A clock that was wrong when the row was written must not silence the lane.
+        let latest = later(now, schedule::WAIT_MAX);
+        let error = FailureClass::find(&row.error);
+        let waits = row.attempts > 0 || error == Some(FailureClass::Loop);
+        Self {
+            first: row.first,
+            attempts: row.attempts,
+            failing_since: row.failing_since.min(now),
+            error,
+            status: row.status.and_then(NonZero::new),
+            due_at: row.due_at.min(if waits { latest } else { now }),
+            wake_at: now,
+            // The most it can be: reading the lane tells, and brings all that its shard had read.
+            last: read_to.max(row.first),
+        }
+    }
+
     /// The lane's next entry has not been tried yet.
     pub(super) fn start_anew(&mut self, first: Sequence, now: Timestamp) {
         self.first = first;
@@ -70,7 +91,7 @@ impl Held {
             failing_since: self.failing_since,
             due_at: self.due_at,
             error: self.error.map_or("", FailureClass::name).to_owned(),
-            status: self.status,
+            status: self.status.map(NonZero::get),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to one lane: it wakes, goes on, waits, is given up or left alone.
 
+use std::num::NonZero;
+
 use tradewind_model::{ConversationId, Timestamp};
 use tradewind_store::SetAside;
 
@@ -180,7 +182,7 @@ impl Lanes {
         }
         held.attempts = held.attempts.saturating_add(1);
         held.error = Some(failure.class);
-        held.status = failure.status;
+        held.status = failure.status.and_then(NonZero::new);
         let wait = schedule::wait(held.attempts, jitter, failure.retry_after);
         held.due_at = later(now, wait);
         self.unsaved.lanes.insert(conversation);
@@ -212,7 +214,7 @@ impl Lanes {
         };
         held.error != Some(FailureClass::Internal)
             && span(held.failing_since, now) >= after
-            && (Failure::blames_event(held.status)
+            && (Failure::blames_event(held.status.map(NonZero::get))
                 || self.health.clears_endpoint(held.failing_since))
     }
 

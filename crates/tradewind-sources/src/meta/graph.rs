@@ -11,7 +11,7 @@ use super::{
     error::{Problem, Refusal},
     json::{object, text},
 };
-use crate::{AskError, Client, config::MetaConfig};
+use crate::{AskError, Client, SendError, config::MetaConfig};
 
 /// Longest id that goes into the path of a call, in bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -73,6 +73,17 @@ impl Graph {
             request = request.json(body);
         }
         self.ask(request, &[token.expose_secret()]).await
+    }
+
+    /// Gives the API a message, or a part of one.
+    pub(super) async fn send(
+        &self,
+        token: &SecretString,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, SendError> {
+        let sent = self.call(token, Call::post(path, body)).await;
+        sent.map_err(Problem::of_message)
     }
 
     /// Exchanges a token for one that lives longer. That of a page, and that of another app, cannot be

@@ -19,11 +19,11 @@ use super::{
     graph::{Call, Graph, id},
     instagram,
     json::{items, link, object, text},
-    parts::{Parts, message_id},
     phone::token,
 };
 use crate::{
     Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
+    parts::Parts,
 };
 
 /// What a page tells us of. Meta posts only what is ticked for the app too.
@@ -40,6 +40,8 @@ pub(super) enum Network {
 pub(super) struct Pages {
     network: Network,
     graph: Graph,
+    /// Where echoes of what is sent may come in.
+    echoes: Arc<Echoes>,
     parts: Parts,
 }
 
@@ -48,7 +50,8 @@ impl Pages {
         Self {
             network,
             graph,
-            parts: Parts::with_echoes(echoes),
+            echoes,
+            parts: Parts::default(),
         }
     }
 
@@ -192,8 +195,18 @@ impl Provider for Pages {
     async fn send(&self, account: &Account, message: &Message) -> Result<Sent, SendError> {
         let token = token(account)?;
         let parts = parts(self.network, message);
-        let graph = (&self.graph, token, "me/messages");
-        self.parts.send(message.id, graph, &parts, message_id).await
+        let send = async |part| {
+            let sending = self.echoes.sending(part);
+            let answer = self.graph.send(token, "me/messages", part).await?;
+            let name = text(&answer, "message_id");
+            if let (Some(sending), Some(name)) = (sending, &name) {
+                sending.taken(name);
+            }
+            Ok(name)
+        };
+        self.parts
+            .send(message.id, parts.len(), |part| send(&parts[part]))
+            .await
     }
 
     fn has_profiles(&self) -> bool {

@@ -11,11 +11,10 @@ use super::{
     OURS,
     error::Problem,
     graph::{Call, Graph, id},
-    json::text,
-    parts::{Parts, first_message_id},
+    json::{coordinates, text},
     whatsapp_source,
 };
-use crate::{Account, AskError, Connected, Pace, Provider, SendError, Sent, Wish};
+use crate::{Account, AskError, Connected, Pace, Provider, SendError, Sent, Wish, parts::Parts};
 
 /// Longest caption, in characters.
 const CAPTION_CHARS_MAX: usize = 1024;
@@ -83,9 +82,13 @@ impl Provider for Phones {
         let token = token(account)?;
         let path = format!("{}/messages", account.channel.source_channel_id);
         let parts = parts(message);
-        let graph = (&self.graph, token, path.as_str());
+        let send = async |part| {
+            let answer = self.graph.send(token, &path, part).await?;
+            let first = answer.get("messages").and_then(|sent| sent.get(0));
+            Ok(first.and_then(|sent| text(sent, "id")))
+        };
         self.parts
-            .send(message.id, graph, &parts, first_message_id)
+            .send(message.id, parts.len(), |part| send(&parts[part]))
             .await
     }
 
@@ -170,12 +173,6 @@ fn attached(attachment: &Attachment) -> (&'static str, Value) {
         },
         AttachmentKind::Link => ("text", json!({"body": attachment.url})),
     }
-}
-
-fn coordinates(url: &str) -> Option<(f64, f64)> {
-    let place = url.strip_prefix("geo:")?.split(';').next()?;
-    let mut degrees = place.split(',').map(|text| text.parse::<f64>().ok());
-    Some((degrees.next()??, degrees.next()??))
 }
 
 fn part(message: &Message, kind: &str, body: &Value) -> Value {

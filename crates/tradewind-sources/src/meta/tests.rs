@@ -50,6 +50,7 @@ impl Meta {
             client: Client::new().unwrap(),
             clock: Arc::new(SystemClock),
             public_url: None,
+            hook_key: [0; 32],
         };
         let mut sources = Sources {
             providers: Vec::new(),

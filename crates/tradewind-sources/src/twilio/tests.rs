@@ -35,6 +35,7 @@ fn tools() -> Tools {
         client: Client::new().unwrap(),
         clock: Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH)),
         public_url: Some("https://example.com".to_owned()),
+        hook_key: [0; 32],
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
 use tradewind_model::{Clock, Random, Timestamp};
-use tradewind_sources::{Accounts, Client, MEDIA_SECRET_NAME, MediaKey, Sources, Tools};
+use tradewind_sources::{
+    Accounts, Client, HOOK_SECRET_NAME, MEDIA_SECRET_NAME, MediaKey, Sources, Tools,
+};
 use tradewind_store::Store;
 
 use crate::{
@@ -43,6 +45,7 @@ impl SourceParts {
             client: Client::new().context("no HTTP client")?,
             clock: Arc::clone(clock),
             public_url: public_url.clone(),
+            hook_key: store.secret(HOOK_SECRET_NAME, random.secret()).await?,
         };
         let all = Sources::new(&settings.sources(), &tools);
         let accounts = Accounts {

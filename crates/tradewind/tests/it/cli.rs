@@ -620,7 +620,7 @@ async fn the_demo_plays_messenger_for_who_has_no_account() {
     let lines = demo.get("lines/0").await.json();
     let lines = lines.as_array().unwrap().iter();
     let mut shown: Vec<_> = lines.map(|line| line["text"].as_str().unwrap()).collect();
-    shown.sort();
+    shown.sort_unstable();
     let expected = [
         "Hello! Is anybody there?",
         "You said: Hello! Is anybody there?",

@@ -5,6 +5,7 @@
 mod facebook;
 mod google;
 mod instagram;
+mod telegram;
 mod twilio;
 mod whatsapp;
 
@@ -64,6 +65,7 @@ impl Desk {
                 .env("TRADEWIND_TWILIO__ACCOUNT_SID", TWILIO_ACCOUNT)
                 .env("TRADEWIND_TWILIO__AUTH_TOKEN", TWILIO_TOKEN)
                 .env("TRADEWIND_GOOGLE__PARTNER_KEY", PARTNER_KEY)
+                .env("TRADEWIND_TELEGRAM__API_URL", format!("{url}/telegram"))
                 .env("TRADEWIND_PUBLIC_URL", PUBLIC_URL)
                 .envs(more.iter().copied())
                 .envs(

@@ -86,6 +86,7 @@ fn tools(clock: Arc<ManualClock>) -> Tools {
         client: Client::new().unwrap(),
         clock,
         public_url: None,
+        hook_key: [0; 32],
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a server costs that has nothing to do, after it had.
 
+use std::time::Duration;
+
+use anyhow::ensure;
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
@@ -13,15 +16,20 @@ use crate::bench::{
     world::{Subject, World},
 };
 
-/// The server's idle time begins when what it does after its work is done.
-const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
+/// The server's idle time begins when what it does after its work is done: messages are prepared for searches
+/// once nothing else has happened for two seconds. It is done when for so long it takes at most one tick of a
+/// processor's time, 10 ms, by which the system counts.
+const DONE_AFTER: Duration = Duration::from_secs(3);
+const DONE_SECONDS: f64 = 0.015;
+/// Longest wait for that.
+const BACKGROUND_MAX: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
     let directory = TempDir::new_in(&bench.directory)?;
     let mut world = World::start(Subject::Tradewind, &bench.program, directory.path()).await?;
     world.run(bench.full_load(bench.warm_up)).await?;
-    tokio::time::sleep(SETTLE).await;
     let pid = world.pid()?;
+    await_done(pid).await?;
     let idle = bench.long(60);
     note(&format!("idle for {} s", idle.as_secs()));
     let (started, before, woken) = (clock::now(), Usage::of(pid)?, WakeUps::of(pid)?);
@@ -49,4 +57,21 @@ pub(super) async fn run(bench: &Bench) -> anyhow::Result<Report> {
         ),
         plots: Vec::new(),
     })
+}
+
+/// Waits until the server has done what it does in the background.
+async fn await_done(pid: u32) -> anyhow::Result<()> {
+    let begun = clock::now();
+    loop {
+        let before = Usage::of(pid)?.cpu;
+        tokio::time::sleep(DONE_AFTER).await;
+        if Usage::of(pid)?.cpu - before <= DONE_SECONDS {
+            return Ok(());
+        }
+        let waited = Duration::from_nanos(clock::now() - begun);
+        ensure!(
+            waited < BACKGROUND_MAX,
+            "the server still works {waited:.0?} after its last message"
+        );
+    }
 }

@@ -1,22 +1,15 @@
-//! Sends messages that Meta wants in several calls: a text, and each attachment by itself.
+//! Sends messages that a provider wants in several calls: a text, and each attachment by itself.
 //!
 //! A call that fails after others were taken is tried again, and those are not: what was taken is kept in
 //! memory. After a crash in between, the contact gets the first parts twice, as the guarantee is at least once.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use secrecy::SecretString;
-use serde_json::Value;
 use tradewind_model::MessageId;
 
-use super::{
-    echoes::Echoes,
-    graph::{Call, Graph},
-    json::text,
-};
 use crate::{SendError, Sent};
 
 /// Messages of which a part was taken; the oldest is forgotten first.
@@ -26,49 +19,33 @@ const PARTLY_SENT_MAX: usize = 10_000;
 type Taken = (usize, Option<String>);
 
 #[derive(Debug, Default)]
-pub(super) struct Parts {
-    taken: Mutex<BTreeMap<MessageId, Taken>>,
-    /// Where echoes of what is sent may come in.
-    echoes: Option<Arc<Echoes>>,
-}
+pub(crate) struct Parts(Mutex<BTreeMap<MessageId, Taken>>);
 
 impl Parts {
-    pub(super) fn with_echoes(echoes: Arc<Echoes>) -> Self {
-        Self {
-            taken: Mutex::default(),
-            echoes: Some(echoes),
-        }
-    }
-
-    /// Sends the parts that were not taken before, in their order. `name` finds in an answer how the provider
-    /// calls what it took.
+    /// Sends the parts that were not taken before, in their order. `call` sends the one of this number, from 0
+    /// on, and answers how the provider calls what it took.
     ///
     /// Cancel safety: what was taken until then is not sent again.
-    pub(super) async fn send(
+    pub(crate) async fn send<F>(
         &self,
         id: MessageId,
-        graph: (&Graph, &SecretString, &str),
-        parts: &[Value],
-        name: fn(&Value) -> Option<String>,
-    ) -> Result<Sent, SendError> {
-        let (graph, token, path) = graph;
+        all: usize,
+        call: impl Fn(usize) -> F,
+    ) -> Result<Sent, SendError>
+    where
+        F: Future<Output = Result<Option<String>, SendError>>,
+    {
         let (mut count, mut last) = self.lock().get(&id).cloned().unwrap_or_default();
-        for part in parts.iter().skip(count) {
-            let sending = self.echoes.as_ref().and_then(|echoes| echoes.sending(part));
-            match graph.call(token, Call::post(path, part)).await {
-                Ok(answer) => {
+        while count < all {
+            match call(count).await {
+                Ok(name) => {
                     count += 1;
-                    last = name(&answer);
-                    if let (Some(sending), Some(name)) = (sending, &last) {
-                        sending.taken(name);
-                    }
-                    if parts.len() > 1 {
+                    last = name;
+                    if all > 1 {
                         self.keep(id, (count, last.clone()));
                     }
                 }
-                Err(problem) => {
-                    return Err(self.failed(id, problem.of_message(), count, parts.len()));
-                }
+                Err(error) => return Err(self.failed(id, error, count, all)),
             }
         }
         self.lock().remove(&id);
@@ -109,16 +86,6 @@ impl Parts {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Taken>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How Messenger calls what it took.
-pub(super) fn message_id(answer: &Value) -> Option<String> {
-    text(answer, "message_id")
-}
-
-/// How `WhatsApp` does.
-pub(super) fn first_message_id(answer: &Value) -> Option<String> {
-    text(answer.get("messages")?.get(0)?, "id")
 }

@@ -1,4 +1,6 @@
 //! Reads JSON of which only a part is understood: whatever is missing or of another type is `None`.
+//!
+//! And places on earth, which are `geo:` URIs here and two numbers with everybody else.
 
 use serde_json::Value;
 use tradewind_model::Timestamp;
@@ -7,18 +9,18 @@ use tradewind_model::Timestamp;
 const SECONDS_BELOW: i64 = 100_000_000_000;
 
 /// The object in `key`.
-pub(super) fn object<'a>(node: &'a Value, key: &str) -> Option<&'a Value> {
+pub(crate) fn object<'a>(node: &'a Value, key: &str) -> Option<&'a Value> {
     node.get(key).filter(|value| value.is_object())
 }
 
 /// What is listed in `key`.
-pub(super) fn items<'a>(node: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn items<'a>(node: &'a Value, key: &str) -> &'a [Value] {
     let list = node.get(key).and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
 }
 
-/// The text in `key`, if it is not empty. A number is taken for its text: Meta writes ids both ways.
-pub(super) fn text(node: &Value, key: &str) -> Option<String> {
+/// The text in `key`, if it is not empty. A number is taken for its text: ids are written both ways.
+pub(crate) fn text(node: &Value, key: &str) -> Option<String> {
     match node.get(key)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -27,17 +29,17 @@ pub(super) fn text(node: &Value, key: &str) -> Option<String> {
 }
 
 /// The address of something on the web.
-pub(super) fn link(node: &Value, key: &str) -> Option<String> {
+pub(crate) fn link(node: &Value, key: &str) -> Option<String> {
     let url = text(node, key)?;
     (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
 }
 
-pub(super) fn is_true(node: &Value, key: &str) -> bool {
+pub(crate) fn is_true(node: &Value, key: &str) -> bool {
     node.get(key).and_then(Value::as_bool) == Some(true)
 }
 
 /// A time since 1970, in seconds or milliseconds, as a number or as its text.
-pub(super) fn time(node: &Value, key: &str) -> Option<Timestamp> {
+pub(crate) fn time(node: &Value, key: &str) -> Option<Timestamp> {
     let number: i64 = text(node, key)?.parse().ok()?;
     if number < SECONDS_BELOW {
         Timestamp::from_second(number).ok()
@@ -47,12 +49,19 @@ pub(super) fn time(node: &Value, key: &str) -> Option<Timestamp> {
 }
 
 /// A place on earth as a `geo:` URI; `keys` are those of its latitude and longitude.
-pub(super) fn place(node: &Value, keys: [&str; 2]) -> Option<String> {
+pub(crate) fn place(node: &Value, keys: [&str; 2]) -> Option<String> {
     let degrees = |key: &str| text(node, key)?.parse::<f64>().ok();
     let [latitude, longitude] = keys;
     let (latitude, longitude) = (degrees(latitude)?, degrees(longitude)?);
     let on_earth = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
     on_earth.then(|| format!("geo:{latitude},{longitude}"))
+}
+
+/// Latitude and longitude of a `geo:` URI.
+pub(crate) fn coordinates(url: &str) -> Option<(f64, f64)> {
+    let place = url.strip_prefix("geo:")?.split(';').next()?;
+    let mut degrees = place.split(',').map(|text| text.parse::<f64>().ok());
+    Some((degrees.next()??, degrees.next()??))
 }
 
 #[cfg(test)]
