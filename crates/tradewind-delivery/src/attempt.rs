@@ -1,11 +1,11 @@
 //! One try to bring one entry to one consumer, and what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence, Timestamp, WebhookId};
-use tradewind_store::{AttemptRecord, ConsumerId};
+use tradewind_store::{AttemptRecord, ConsumerId, StoreError};
 
 use crate::{tail::Interest, transport::Trace, view::Next};
 
@@ -40,6 +40,13 @@ pub trait Consumer: Send + Sync + 'static {
     fn end(&self) -> Option<Sequence> {
         None
     }
+}
+
+/// Who carries replies to sources, as that changes: asked each time deliveries are looked at again.
+#[async_trait]
+pub trait Repliers: Send + Sync + 'static {
+    /// All of them now; the same consumer again as long as nothing of it has changed.
+    async fn list(&self) -> Result<Vec<Arc<dyn Consumer>>, StoreError>;
 }
 
 /// What came of an attempt, and what it showed on its way.
@@ -252,4 +259,4 @@ fn micros(took: Duration) -> u32 {
 }
 
 /// Is shown every attempt when it has ended. Must return at once.
-pub type Observer = std::sync::Arc<dyn Fn(&Attempt) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(&Attempt) + Send + Sync>;

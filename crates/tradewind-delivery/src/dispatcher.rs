@@ -1,7 +1,7 @@
 //! Starts and ends the drivers: one for each source's replies, one for each subscribed webhook, and
 //! one for each replay.
 //!
-//! The store says which webhooks and replays there are; a change wakes this task, and it compares. A
+//! The store says which sources, webhooks and replays there are; a change wakes this task, and it compares. A
 //! webhook that was unsubscribed and subscribed again has a new generation, and its old driver ends
 //! before the new one starts, so that two never serve the same lanes.
 //!
@@ -31,7 +31,7 @@ use tradewind_model::{Webhook, WebhookId};
 use tradewind_store::{ConsumerId, ConsumerState, Holding, StoreError};
 
 use crate::{
-    attempt::Consumer,
+    attempt::{Consumer, Repliers},
     driver::{Context, Driver, End, Exit},
     lanes::Limits,
     tail::Tail,
@@ -54,7 +54,9 @@ pub struct Dispatcher {
     context: Context,
     tail: Tail,
     transport: Transport,
-    sources: Vec<Arc<dyn Consumer>>,
+    repliers: Arc<dyn Repliers>,
+    /// Who carries replies since the last look.
+    replying: HashMap<ConsumerId, Arc<dyn Consumer>>,
     /// What is this node's to serve.
     holding: Holding,
     /// Replays that are done as far as they are this node's.
@@ -97,11 +99,10 @@ struct Serving {
 }
 
 impl Dispatcher {
-    /// `sources` are the consumers that carry replies.
     pub fn new(
         context: Context,
         transport: Transport,
-        sources: Vec<Arc<dyn Consumer>>,
+        repliers: Arc<dyn Repliers>,
     ) -> (Self, DispatcherHandle) {
         let (requesting, requests) = mpsc::channel(REFRESH_QUEUE_MAX);
         let windows = Windows::default();
@@ -111,7 +112,8 @@ impl Dispatcher {
             tail,
             context,
             transport,
-            sources,
+            repliers,
+            replying: HashMap::new(),
             holding: Holding::nothing(),
             done: HashSet::new(),
             requests,
@@ -205,7 +207,7 @@ impl Dispatcher {
         if self.holds_nothing() {
             return Ok(());
         }
-        self.start_replies().await?;
+        self.refresh_replies().await?;
         self.refresh().await
     }
 

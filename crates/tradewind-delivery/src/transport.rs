@@ -41,7 +41,7 @@ pub use endpoint::Endpoint;
 /// Bytes of the head of a response, informational ones before it included.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of a response body that are kept for whoever looks at the attempt.
+/// Bytes of a response body that are kept for whoever looks at the attempt, unless its reader wants more.
 pub const RESPONSE_KEPT_MAX: usize = 1 << 10;
 
 /// What is told of a `Location`, in bytes.
@@ -53,6 +53,8 @@ pub struct TransportLimits {
     pub deadline: Duration,
     /// Bytes of a response body that are read; the rest is left.
     pub body_bytes_max: usize,
+    /// Bytes of a response body that are kept, for whoever looks at the attempt.
+    pub response_kept_max: usize,
     /// Connections to one host that are kept open between requests.
     pub idle_connections_max: usize,
 }
@@ -62,6 +64,7 @@ impl Default for TransportLimits {
         Self {
             deadline: Duration::from_secs(15),
             body_bytes_max: 64 << 10,
+            response_kept_max: RESPONSE_KEPT_MAX,
             idle_connections_max: 64,
         }
     }
@@ -112,7 +115,7 @@ pub struct Trace {
     /// From the first byte sent to the head of the answer.
     pub first_byte: Option<Duration>,
     pub total: Duration,
-    /// The first [`RESPONSE_KEPT_MAX`] bytes of the response body.
+    /// The first bytes of the response body, [`TransportLimits::response_kept_max`] at most.
     pub response: Vec<u8>,
 }
 
@@ -247,7 +250,7 @@ impl Transport {
                 Err(error) => return Err(fault::of_body(&error)),
             };
             let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
-            let room = RESPONSE_KEPT_MAX - trace.response.len();
+            let room = self.limits.response_kept_max - trace.response.len();
             trace
                 .response
                 .extend_from_slice(&data[..data.len().min(room)]);

@@ -12,6 +12,7 @@ mod inlet;
 mod json;
 mod media;
 mod meta;
+mod own;
 mod pacer;
 mod parts;
 mod provider;
@@ -27,6 +28,7 @@ use tradewind_model::Clock;
 pub use client::{Answer, Client};
 pub use inlet::{Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Refused};
 pub use media::{MediaKey, MediaLinks, PATH as MEDIA_PATH, SECRET_NAME as MEDIA_SECRET_NAME};
+pub use own::Own;
 pub use provider::{
     Account, AskError, Connected, Explored, Pace, Profile, Provider, SendError, Sent, Wish,
     tidy_reason,

@@ -33,7 +33,8 @@ pub enum Created {
 /// written at once with the record of who made it.
 #[async_trait]
 pub trait OwnSources {
-    /// Makes a source that is known by the token with this hash. At most `max` are kept.
+    /// Makes a source that is known by the token with this hash. Its replies begin after the newest entry of
+    /// the log. At most `max` are kept.
     async fn create_source(
         &self,
         source: OwnSource,

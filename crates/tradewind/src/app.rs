@@ -1,5 +1,6 @@
 //! What handlers work with: the ready components, built once when the program starts.
 
+mod own;
 mod sources;
 
 use std::{sync::Arc, time::Duration};
@@ -10,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tradewind_delivery::{dispatcher::DispatcherHandle, guard::Guard, transport::Transport};
 use tradewind_model::{Clock, Random, Source};
 use tradewind_sources::{Provider, chat_plugin::SessionTokens};
-use tradewind_store::Store;
+use tradewind_store::{Store, StoreError};
 
 use crate::{
     api::{
@@ -24,6 +25,7 @@ use crate::{
     token::FixedToken,
 };
 
+pub(crate) use own::OWN_SOURCES_MAX;
 pub(crate) use sources::SourceParts;
 
 /// A connection's place among those that may be open at once. Whoever takes the connection over keeps it.
@@ -97,14 +99,16 @@ impl App {
         Self(Arc::new(parts))
     }
 
-    pub(crate) fn find_provider(&self, source: &Source) -> Option<&dyn Provider> {
-        let found = self
-            .sources
-            .all
-            .providers
-            .iter()
-            .find(|provider| provider.source() == *source);
-        found.map(|provider| &**provider)
+    /// Who speaks with a source, also with one of somebody else's.
+    pub(crate) async fn find_provider(
+        &self,
+        source: &Source,
+    ) -> Result<Option<Arc<dyn Provider>>, StoreError> {
+        let mut providers = self.sources.all.providers.iter();
+        match providers.find(|provider| provider.source() == *source) {
+            Some(provider) => Ok(Some(Arc::clone(provider))),
+            None => self.sources.own.find(source).await,
+        }
     }
 }
 

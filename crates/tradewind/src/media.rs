@@ -44,6 +44,7 @@ async fn file(State(app): State<App>, Path(link): Path<String>) -> Result<Respon
         .ok_or(ApiError::FileNotFound)?;
     let provider = app
         .find_provider(&channel.source)
+        .await?
         .ok_or(ApiError::FileNotFound)?;
     let account = app.sources.accounts.open(channel).map_err(|error| {
         tracing::error!(%error, "a channel's token cannot be read");

@@ -9,14 +9,14 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 use tradewind_delivery::{
-    attempt::{Consumer, Observer},
+    attempt::Observer,
     dispatcher::{Dispatcher, DispatcherHandle},
     driver::Context,
     guard::Guard,
     transport::Transport,
 };
 use tradewind_model::{Clock, OsRandom, Random, SystemClock};
-use tradewind_sources::{Replies, chat_plugin};
+use tradewind_sources::chat_plugin;
 use tradewind_store::{PostgresSettings, PostgresStore, SqliteStore, Store};
 
 use crate::{
@@ -75,7 +75,8 @@ impl Server {
 
         let tasks = Tasks::default();
         let guard = Guard::new(&settings.networks());
-        let sources = SourceParts::open(settings, (&store, &clock, &*random), &tasks).await?;
+        let sources =
+            SourceParts::open(settings, &guard, (&store, &clock, &*random), &tasks).await?;
         let context = Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -192,15 +193,8 @@ fn start_deliveries(
     context: Context,
     tasks: &Tasks,
 ) -> DispatcherHandle {
-    let replies = sources
-        .all
-        .providers
-        .iter()
-        .map(|provider| -> Arc<dyn Consumer> {
-            Arc::new(Replies::new(Arc::clone(provider), sources.accounts.clone()))
-        });
-    let replies = replies.collect();
-    let (dispatcher, handle) = Dispatcher::new(context, transport.clone(), replies);
+    let repliers = Arc::new(sources.own.clone());
+    let (dispatcher, handle) = Dispatcher::new(context, transport.clone(), repliers);
     tasks.spawn_service("deliveries", dispatcher.run(tasks.stop_token()));
     handle
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tradewind_store::{ConsumerId, Holding, Start, StoreError};
 
 use super::Dispatcher;
-use crate::{driver::Exit, lanes::Limits};
+use crate::{attempt::Consumer, driver::Exit, lanes::Limits};
 
 /// How long attempts in flight may go on when shards change hands: what is not done by then is sent
 /// again by who has them next. With the time of a lease it bounds how long a lane stands still when a
@@ -39,9 +39,18 @@ impl Dispatcher {
         self.holding.holder.shards.is_empty() || !self.holding.lease.is_valid()
     }
 
-    /// Starts the replies of those sources for which they do not run.
-    pub(super) async fn start_replies(&mut self) -> Result<(), StoreError> {
-        for consumer in self.sources.clone() {
+    /// Ends the replies of sources that are gone or have changed, and starts those that do not run.
+    pub(super) async fn refresh_replies(&mut self) -> Result<(), StoreError> {
+        let listed = self.repliers.list().await?;
+        let is_listed = |known: &Arc<dyn Consumer>| listed.iter().any(|it| Arc::ptr_eq(it, known));
+        let known = self.replying.iter();
+        let gone = known.filter(|(_, consumer)| !is_listed(consumer));
+        let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            self.retire(&id).await;
+            self.replying.remove(&id);
+        }
+        for consumer in listed {
             let id = consumer.id();
             if self.running.contains_key(&id) {
                 continue;
@@ -53,6 +62,7 @@ impl Dispatcher {
                 loop_max: 0,
                 ..self.context.limits
             };
+            self.replying.insert(id, Arc::clone(&consumer));
             self.start(consumer, state, limits, (None, None));
         }
         Ok(())

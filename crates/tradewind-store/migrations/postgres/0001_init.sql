@@ -770,13 +770,23 @@ BEGIN
     RETURN CASE WHEN EXISTS (SELECT 1 FROM channel WHERE id = old_id) THEN 1 ELSE 2 END;
 END $$;
 
+-- Forgets where the replies of a source stand.
+CREATE FUNCTION forget_replies(source_name TEXT) RETURNS VOID LANGUAGE plpgsql AS $$
+DECLARE
+    stood BIGINT;
+BEGIN
+    SELECT u.row INTO stood FROM consumer u WHERE u.id = 'source:' || source_name FOR UPDATE;
+    DELETE FROM held_lane WHERE consumer_row = stood;
+    DELETE FROM set_aside WHERE consumer_row = stood;
+    DELETE FROM consumer u WHERE u.row = stood;
+END $$;
+
 -- Forgets a source that somebody else connects, disconnects its channels, and forgets where its replies
 -- stand. Whether there was one. The other nodes are told, as of a webhook.
 CREATE FUNCTION delete_source(
     now_ms BIGINT, old_name TEXT, actor_id UUID, actor_name TEXT, node TEXT
 ) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
-    stood BIGINT;
     h RECORD;
 BEGIN
     PERFORM take_log(1);
@@ -787,10 +797,7 @@ BEGIN
     FOR h IN SELECT id FROM channel WHERE channel.source = old_name AND connected ORDER BY row LOOP
         PERFORM disconnect_channel(now_ms, h.id, actor_id, actor_name);
     END LOOP;
-    SELECT u.row INTO stood FROM consumer u WHERE u.id = 'source:' || old_name FOR UPDATE;
-    DELETE FROM held_lane WHERE consumer_row = stood;
-    DELETE FROM set_aside WHERE consumer_row = stood;
-    DELETE FROM consumer u WHERE u.row = stood;
+    PERFORM forget_replies(old_name);
     PERFORM record_change(now_ms, actor_id, actor_name, 'source.deleted', old_name, '');
     UPDATE changed SET webhooks = webhooks + 1;
     PERFORM pg_notify('tradewind_webhooks', node);

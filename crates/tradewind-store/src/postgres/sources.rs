@@ -9,10 +9,13 @@ use uuid::Uuid;
 use super::{
     PostgresStore, audit,
     connect::{VERB_MAX, within},
+    consumer,
     listen::Changed,
     row::{number, params, read_text, source, text, text_or_none, time},
 };
-use crate::{Created, OwnSource, OwnSources, StoreError, TokenHash, page::row_limit};
+use crate::{
+    ConsumerId, Created, OwnSource, OwnSources, Start, StoreError, TokenHash, page::row_limit,
+};
 
 #[async_trait]
 impl OwnSources for PostgresStore {
@@ -86,6 +89,10 @@ async fn create_source(
         ],
     )
     .await?;
+    let replies = ConsumerId::Source(new.source.clone());
+    db.query_typed("SELECT forget_replies($1)", params![name => TEXT])
+        .await?;
+    consumer::create_consumer(db, &replies, Start::Head).await?;
     let action_url = new.action_url.as_deref().unwrap_or_default();
     audit::record(db, now, by, Action::SourceCreated, (name, action_url)).await?;
     Ok((Created::Done, true))

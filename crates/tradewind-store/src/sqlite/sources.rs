@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tradewind_model::{Action, Actor, ChannelId, Source, Timestamp};
 
 use super::{SqliteStore, audit, channel, consumer, row::get, writer::Batch};
-use crate::{ConsumerId, Created, OwnSource, OwnSources, StoreError, TokenHash, page::row_limit};
+use crate::{
+    ConsumerId, Created, OwnSource, OwnSources, Start, StoreError, TokenHash, page::row_limit,
+};
 
 #[async_trait]
 impl OwnSources for SqliteStore {
@@ -70,6 +72,9 @@ fn create_source(
             hash.0,
             new.created_at.as_millisecond(),
         ])?;
+    let replies = ConsumerId::Source(new.source.clone());
+    consumer::forget(batch, &replies)?;
+    consumer::create_consumer(batch, &replies, Start::Head)?;
     let action_url = new.action_url.as_deref().unwrap_or_default();
     audit::record(batch, now, by, Action::SourceCreated, (name, action_url))?;
     batch.webhook_changed();

@@ -122,12 +122,15 @@ async fn a_source_that_goes_takes_its_channels_along(world: World) {
 }
 
 async fn a_source_that_comes_back_begins_anew(world: World) {
+    world.connect("site").await;
     create(&world, "matrix", 1).await;
     let channel = connect(&world, "matrix", "one").await;
     let new = from_contact(world.fresh_id(), at(0), &channel, "ada", "hello");
     let ada = world.stored(new).await.conversation_id;
     let id = tradewind_store::ConsumerId::Source(channel.source.clone());
     let state = world.open_consumer(&id).await;
+    // Not with what was there before it.
+    assert!(state.cursor > tradewind_model::Sequence::START);
     let message = world.send(ada, "hi").await;
     let head = *world.store.head().borrow();
     let mut held = progress(&id, state.generation, head);
@@ -139,7 +142,11 @@ async fn a_source_that_comes_back_begins_anew(world: World) {
     assert_eq!(world.store.find_standing(&id, None).await.unwrap(), None);
     assert!(!world.store.save_progress(held).await.unwrap());
     create(&world, "matrix", 2).await;
-    let state = world.store.open_consumer(&id, Start::Head).await.unwrap();
+    let state = world
+        .store
+        .open_consumer(&id, Start::Beginning)
+        .await
+        .unwrap();
     assert_eq!(state.held, []);
     assert_eq!(state.cursor, *world.store.head().borrow());
     let settlement = Settlement::Failed {

@@ -16,11 +16,12 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_postgres::{Client, NoTls};
 use tradewind_model::{Actor, Clock, ManualClock, MessageId, OsRandom, Sequence, SystemClock};
 use tradewind_store::{
-    Appended, OpenError, PostgresSettings, PostgresStore, Retention, Store, StoreError,
+    Appended, OpenError, PostgresSettings, PostgresStore, Retention, Store, StoreError, TokenHash,
 };
 use uuid::Uuid;
 
 use crate::{
+    own_source::own_source,
     retention::sweep,
     world::{Backend, World, at, channel, from_contact, sequences, webhook},
 };
@@ -266,6 +267,15 @@ async fn a_node_hears_at_once_what_others_write() {
     timeout(soon, moved).await.unwrap().unwrap();
 
     first.subscribe(webhook(1), Actor::server()).await.unwrap();
+    timeout(soon, webhooks.changed()).await.unwrap().unwrap();
+
+    let source = own_source("matrix");
+    let name = source.source.clone();
+    let created = first.create_source(source, TokenHash([1; 32]), 10, Actor::server());
+    created.await.unwrap();
+    timeout(soon, webhooks.changed()).await.unwrap().unwrap();
+    let deleted = first.delete_source(name, Actor::server());
+    assert!(deleted.await.unwrap());
     timeout(soon, webhooks.changed()).await.unwrap().unwrap();
 }
 

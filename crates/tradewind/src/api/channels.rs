@@ -1,9 +1,11 @@
 //! `channels.*`: which accounts and pages are connected.
 
+use std::sync::Arc;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tradewind_model::{Channel, ChannelId, Source};
+use tradewind_model::{Actor, Channel, ChannelId, Source};
 use tradewind_sources::{AskError, Provider, Wish};
 use tradewind_store::Disconnected;
 use utoipa::ToSchema;
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Channels that `channels.list` shows at most.
-const CHANNELS_MAX: usize = 10_000;
+pub(super) const CHANNELS_MAX: usize = 10_000;
 /// Longest `source_channel_id`, `name`, `image_url` and `token`, in bytes.
 const FIELD_BYTES_MAX: usize = 4_096;
 
@@ -123,8 +125,21 @@ async fn connect(
     State(app): State<App>,
     Json(request): Json<ConnectRequest>,
 ) -> Result<Answer<ChannelView>, ApiError> {
-    let (source, provider) = known(&app, &request.source)?;
-    let asked = provider.connect(request.into_wish()?).await?;
+    let provider = known(&app, &request.source).await?;
+    let by = token_of.actor();
+    let channel = connect_to(&app, &*provider, request.into_wish()?, by).await?;
+    Ok(Answer(ChannelView::new(&channel)))
+}
+
+/// Connects what somebody wishes at a source.
+pub(super) async fn connect_to(
+    app: &App,
+    provider: &dyn Provider,
+    wish: Wish,
+    by: Actor,
+) -> Result<Channel, ApiError> {
+    let source = provider.source();
+    let asked = provider.connect(wish).await?;
     if asked.source_channel_id.trim().is_empty() {
         return Err(ApiError::invalid("source_channel_id", "must not be empty"));
     }
@@ -142,19 +157,22 @@ async fn connect(
         token: token.transpose()?,
         connected: true,
     };
-    let channel = app.store.connect_channel(channel, token_of.actor()).await?;
-    Ok(Answer(ChannelView::new(&channel)))
+    Ok(app.store.connect_channel(channel, by).await?)
+}
+
+/// A text that a channel keeps. One that says nothing is none.
+pub(super) fn text(field: &str, value: Option<String>) -> Result<Option<String>, ApiError> {
+    match value {
+        Some(value) if value.len() > FIELD_BYTES_MAX || value.contains('\0') => {
+            let why = format!("must be at most {FIELD_BYTES_MAX} bytes, without NUL");
+            Err(ApiError::invalid(field, why))
+        }
+        value => Ok(value.filter(|value| !value.trim().is_empty())),
+    }
 }
 
 impl ConnectRequest {
     fn into_wish(self) -> Result<Wish, ApiError> {
-        let text = |field: &str, value: Option<String>| match value {
-            Some(value) if value.len() > FIELD_BYTES_MAX || value.contains('\0') => {
-                let why = format!("must be at most {FIELD_BYTES_MAX} bytes, without NUL");
-                Err(ApiError::invalid(field, why))
-            }
-            value => Ok(value.filter(|value| !value.trim().is_empty())),
-        };
         if self
             .source_channel_id
             .as_deref()
@@ -206,7 +224,8 @@ async fn disconnect(
 
 /// Asks the provider to send nothing more. Whether it can or not, the channel is disconnected here.
 async fn tell_provider(app: &App, channel: Channel) {
-    let Some(provider) = app.find_provider(&channel.source) else {
+    // What is wrong with the store it says again when the channel is disconnected.
+    let Ok(Some(provider)) = app.find_provider(&channel.source).await else {
         return;
     };
     let id = channel.id;
@@ -242,7 +261,8 @@ async fn explore(
     State(app): State<App>,
     Json(request): Json<ExploreRequest>,
 ) -> Result<Answer<Explored>, ApiError> {
-    let (source, provider) = known(&app, &request.source)?;
+    let provider = known(&app, &request.source).await?;
+    let source = provider.source();
     let found = provider.explore(&request.token.into()).await?;
     let connected = app.store.list_channels(CHANNELS_MAX).await?;
     let is_connected = |id: &str| {
@@ -261,20 +281,20 @@ async fn explore(
     }))
 }
 
-/// The source of this name, and who speaks with it.
-fn known<'a>(app: &'a App, name: &str) -> Result<(Source, &'a dyn Provider), ApiError> {
-    let source = Source::parse(name).ok();
-    let found = source.and_then(|source| {
-        let provider = app.find_provider(&source)?;
-        Some((source, provider))
-    });
-    found.ok_or_else(|| {
-        let providers = app.sources.all.providers.iter();
-        let known: Vec<_> = providers
-            .map(|provider| provider.source().to_string())
-            .collect();
-        ApiError::invalid("source", format!("must be one of {}", known.join(", ")))
-    })
+/// Who speaks with the source of this name.
+async fn known(app: &App, name: &str) -> Result<Arc<dyn Provider>, ApiError> {
+    if let Ok(source) = Source::parse(name)
+        && let Some(provider) = app.find_provider(&source).await?
+    {
+        return Ok(provider);
+    }
+    let providers = app.sources.all.providers.iter();
+    let built_in = providers.map(|provider| provider.source().to_string());
+    let own = app.sources.own.list().await?;
+    let own = own.iter().map(|own| own.source.to_string());
+    let known: Vec<_> = built_in.chain(own).collect();
+    let why = format!("must be one of {}", known.join(", "));
+    Err(ApiError::invalid("source", why))
 }
 
 /// Lists the channels that are connected.

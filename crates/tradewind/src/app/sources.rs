@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
+use tradewind_delivery::{
+    guard::Guard,
+    transport::{Transport, TransportLimits},
+};
 use tradewind_model::{Clock, Random, Timestamp};
 use tradewind_sources::{
     Accounts, Client, HOOK_SECRET_NAME, MEDIA_SECRET_NAME, MediaKey, Sources, Tools,
 };
 use tradewind_store::Store;
 
+use super::own::OwnSources;
 use crate::{
     inbound::{intake::Intake, profiles::Profiles, tally::Tally},
     lifecycle::Tasks,
@@ -20,6 +25,7 @@ use crate::{
 
 pub(crate) struct SourceParts {
     pub(crate) all: Sources,
+    pub(crate) own: OwnSources,
     pub(crate) accounts: Accounts,
     pub(crate) intake: Intake,
     pub(crate) tally: Tally,
@@ -36,6 +42,7 @@ impl SourceParts {
     /// The sources that the settings tell of. Contacts are looked up by a task of its own.
     pub(crate) async fn open(
         settings: &Settings,
+        guard: &Guard,
         (store, clock, random): (&Arc<dyn Store>, &Arc<dyn Clock>, &dyn Random),
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
@@ -52,12 +59,25 @@ impl SourceParts {
             store: Arc::clone(store),
             vault: secret_key::vault(settings, random)?,
         };
+        let limits = settings.transport_limits();
+        let limits = TransportLimits {
+            response_kept_max: limits.body_bytes_max,
+            ..limits
+        };
+        let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
+        let own = OwnSources::new(
+            &all.providers,
+            accounts.clone(),
+            transport,
+            Arc::clone(clock),
+        );
         let (profiles, lookups) = Profiles::new(accounts.clone(), &all.providers);
         tasks.spawn_service("profiles", lookups.run(tasks.stop_token()));
         let media_key = store.secret(MEDIA_SECRET_NAME, random.secret()).await?;
         let tally = Tally::default();
         Ok(Self {
             all,
+            own,
             accounts,
             intake: Intake {
                 store: Arc::clone(store),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Attachments of one message.
-const ATTACHMENTS_MAX: usize = 10;
+pub(in crate::api) const ATTACHMENTS_MAX: usize = 10;
 /// Longest address of an attachment, and longest name or media type, in bytes.
 const ATTACHMENT_URL_BYTES_MAX: usize = 2_048;
 const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
@@ -28,7 +28,7 @@ pub(super) struct AnswerRequest {
 
 /// Something that goes with a message, by reference.
 #[derive(Deserialize, ToSchema)]
-struct AttachmentRequest {
+pub(in crate::api) struct AttachmentRequest {
     /// `image`, `video`, `audio`, `file`, `sticker`, `location` or `link`.
     r#type: String,
     /// Where the source can get it, `https:`; of a location, a `geo:` URI. At most 2,048 bytes.
@@ -67,7 +67,7 @@ impl AnswerRequest {
 }
 
 impl AttachmentRequest {
-    fn parse(self, field: &str) -> Result<Attachment, ApiError> {
+    pub(in crate::api) fn parse(self, field: &str) -> Result<Attachment, ApiError> {
         let known = AttachmentKind::ALL.into_iter();
         let kind = known.clone().find(|kind| kind.name() == self.r#type);
         let kind = kind.ok_or_else(|| {
@@ -113,9 +113,12 @@ pub(super) async fn check_taken(
     }
     let found = app.store.find_conversation(id).await?;
     let source = found.ok_or(ApiError::ConversationNotFound)?.channel.source;
-    let provider = app.find_provider(&source);
+    let provider = app.find_provider(&source).await?;
     for (index, attachment) in content.attachments.iter().enumerate() {
-        if !provider.is_some_and(|provider| provider.takes(attachment.kind)) {
+        if !provider
+            .as_ref()
+            .is_some_and(|provider| provider.takes(attachment.kind))
+        {
             let field = format!("message.attachments[{index}].type");
             let why = format!("{source} does not take this ({})", attachment.kind.name());
             return Err(ApiError::invalid(field, why));
