@@ -10,9 +10,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use tradewind_model::{Scope, Token, UserId};
+use tradewind_model::{Scope, Token, TokenId, UserId};
 use tradewind_sources::chat_plugin::{Purpose, Session};
-use tradewind_store::TokenHash;
+use tradewind_store::{OwnSource, TokenHash};
+use uuid::Uuid;
 
 use crate::{
     api::{error::ApiError, limit::Remaining},
@@ -29,6 +30,9 @@ pub(crate) struct Agent(pub(crate) Token);
 /// A caller that may do everything.
 #[derive(Debug)]
 pub(crate) struct Admin(pub(crate) Token);
+/// The connector of a source.
+#[derive(Debug)]
+pub(crate) struct Connector(pub(crate) OwnSource);
 /// A visitor of a chat channel.
 #[derive(Debug)]
 pub(crate) struct Visitor(pub(crate) Session);
@@ -140,6 +144,19 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
+impl FromRequestParts<App> for Connector {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = presented(&parts.headers).ok_or(ApiError::SourceUnauthorized)?;
+        let found = app.store.find_source(token::hash(token)).await?;
+        let own = found.ok_or(ApiError::SourceUnauthorized)?;
+        let id = TokenId::derived("source", own.source.name());
+        limit(parts, app, id.uuid())?;
+        Ok(Self(own))
+    }
+}
+
 impl FromRequestParts<App> for Visitor {
     type Rejection = ApiError;
 
@@ -170,16 +187,22 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, ApiError> {
     let hash = token::hash(presented(&parts.headers).ok_or(ApiError::Unauthorized)?);
     let token = get_token(app, hash).await?;
-    if let Some(limit) = &app.access.request_limit {
-        let told = parts.extensions.get::<Arc<Remaining>>();
-        limit.ask(token.id.uuid(), told.map(|told| &**told))?;
-    }
+    limit(parts, app, token.id.uuid())?;
     if token.scope < needed {
         return Err(ApiError::Forbidden {
             needed: needed.name(),
         });
     }
     Ok(token)
+}
+
+/// Counts a request of this token.
+fn limit(parts: &Parts, app: &App, token: Uuid) -> Result<(), ApiError> {
+    let Some(limit) = &app.access.request_limit else {
+        return Ok(());
+    };
+    let told = parts.extensions.get::<Arc<Remaining>>();
+    limit.ask(token, told.map(|told| &**told))
 }
 
 /// The token that is known by this hash, if it is good now. Each does for reading.

@@ -30,6 +30,8 @@ pub(crate) enum ApiError {
     TooSlow,
     #[error("send a valid token as Authorization: Bearer TOKEN")]
     Unauthorized,
+    #[error("send the token of a source, from sources.create, as Authorization: Bearer TOKEN")]
+    SourceUnauthorized,
     #[error("send a visitor's token, from chatplugin.authenticate, as Authorization: Bearer TOKEN")]
     VisitorUnauthorized,
     #[error("resume_token: is not valid any more; authenticate with channel_id")]
@@ -54,6 +56,14 @@ pub(crate) enum ApiError {
     NotWebSocket,
     #[error("there is no channel with this channel_id")]
     ChannelNotFound,
+    #[error("this is a channel of another source")]
+    ChannelOfAnother,
+    #[error("there is no source of your own with this source_id")]
+    SourceNotFound,
+    #[error("there is a source with this source_id; delete it first")]
+    SourceTaken,
+    #[error("there are {max} sources of your own already; delete one first")]
+    TooManySources { max: u32 },
     #[error("there is no such chat; its channel may be disconnected")]
     ChatNotFound,
     #[error("there is no conversation with this conversation_id")]
@@ -149,9 +159,10 @@ impl ApiError {
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-            Self::Unauthorized | Self::VisitorUnauthorized | Self::ResumeTokenInvalid => {
-                (StatusCode::UNAUTHORIZED, "unauthorized")
-            }
+            Self::Unauthorized
+            | Self::SourceUnauthorized
+            | Self::VisitorUnauthorized
+            | Self::ResumeTokenInvalid => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::LoginFailed => (StatusCode::UNAUTHORIZED, "login_failed"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
@@ -164,6 +175,10 @@ impl ApiError {
             Self::ChannelNotFound | Self::ChatNotFound => {
                 (StatusCode::NOT_FOUND, "channel_not_found")
             }
+            Self::ChannelOfAnother => (StatusCode::FORBIDDEN, "channel_of_another"),
+            Self::SourceNotFound => (StatusCode::NOT_FOUND, "source_not_found"),
+            Self::SourceTaken => (StatusCode::CONFLICT, "source_taken"),
+            Self::TooManySources { .. } => (StatusCode::CONFLICT, "too_many_sources"),
             Self::ConversationNotFound => (StatusCode::NOT_FOUND, "conversation_not_found"),
             Self::WebhookNotFound => (StatusCode::NOT_FOUND, "webhook_not_found"),
             Self::MessageNotFound => (StatusCode::NOT_FOUND, "message_not_found"),
@@ -214,6 +229,7 @@ impl ApiError {
     pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized
+            | Self::SourceUnauthorized
             | Self::VisitorUnauthorized
             | Self::ResumeTokenInvalid
             | Self::LoginFailed => {

@@ -21,10 +21,14 @@ pub(crate) const INVITATION: &str = "8d1c4f6e-2b7a-4e90-b3d5-6a9f0e1c2d3b";
 /// A program's token, as it is known.
 pub(crate) const TOKEN_ID: &str = "019ab2e9-5566-7788-99aa-bbccddeeff00";
 
+/// The channel of a source of one's own.
+pub(crate) const OWN_CHANNEL: &str = "b2a3f0f5-2c57-5e2d-9b0c-0e8c6f3d1a47";
+
 /// Tokens, as short as they never are.
 pub(crate) const LOGIN_TOKEN: &str = "tw_b3duZXI";
 pub(crate) const COLLEAGUE_TOKEN: &str = "tw_Y29sbGVhZ3Vl";
 pub(crate) const API_TOKEN: &str = "tw_cHJvZ3JhbQ";
+pub(crate) const SOURCE_TOKEN: &str = "tw_bWF0cml4";
 pub(crate) const VISITOR_TOKEN: &str = "dmlzaXQ.KC2tGQ";
 pub(crate) const RESUME_TOKEN: &str = "cmVzdW1l.8bJr1A";
 
@@ -35,6 +39,17 @@ pub(crate) fn channel() -> Value {
         "source": "chat_plugin",
         "source_channel_id": "shop",
         "image_url": "https://example.com/logo.png",
+    })
+}
+
+/// As its connector sees it.
+pub(crate) fn own_channel() -> Value {
+    json!({
+        "id": OWN_CHANNEL,
+        "source_id": "matrix",
+        "source_channel_id": "example.org",
+        "metadata": {"name": "Our server", "image_url": "https://example.com/matrix.png"},
+        "connected": true,
     })
 }
 
@@ -154,11 +169,11 @@ pub(crate) fn stats() -> Value {
     })
 }
 
-/// Nothing but what the examples did themselves, which is no provider's post.
+/// Nothing but what the examples did themselves.
 pub(crate) fn source_stats() -> Value {
     json!({
         "since": ASKED_AT,
-        "sources": {},
+        "sources": {"matrix": {"received": 1, "repeated": 0, "receipts": 0}},
         "unknown_channels": [],
         "unknown_channels_more": 0,
         "skipped": {},

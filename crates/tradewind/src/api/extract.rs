@@ -170,6 +170,20 @@ fn explain<T: DeserializeOwned>(body: &str, error: &serde_json::Error) -> ApiErr
     }
 }
 
+/// Reads an object that is the value of `field`.
+pub(crate) fn inside<T: DeserializeOwned>(
+    field: &str,
+    value: serde_json::Value,
+) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." => field.to_owned(),
+            path => format!("{field}.{path}"),
+        };
+        describe(&path, &error.into_inner())
+    })
+}
+
 /// Says which field is wrong and what it must be.
 fn describe(path: &str, error: &serde_json::Error) -> ApiError {
     if !error.is_data() {

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use answer::AnswerRequest;
+pub(super) use answer::{ATTACHMENTS_MAX, AttachmentRequest};
 
 use crate::{
     api::{

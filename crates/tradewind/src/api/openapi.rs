@@ -9,9 +9,9 @@ pub(crate) mod problem;
 use axum::{Router, body::Bytes, http::header, routing::get};
 use tower_http::cors::CorsLayer;
 use utoipa::{
-    PartialSchema as _,
+    PartialSchema,
     openapi::{
-        ArrayBuilder, Components, Info, InfoBuilder, License, ObjectBuilder, OpenApi,
+        ArrayBuilder, Components, Info, InfoBuilder, License, ObjectBuilder, OneOfBuilder, OpenApi,
         OpenApiBuilder, Ref, RefOr, Required, Schema, Type,
         path::{Operation, PathItem},
         request_body::RequestBody,
@@ -179,6 +179,10 @@ fn add_security(components: &mut Components) {
             "A visitor's token, from `chatplugin.authenticate`; good for an hour.",
         ),
         (
+            "source",
+            "The token of a source of your own, from `sources.create`.",
+        ),
+        (
             "login",
             "The token of a user, from `users.login`; good for a week, or what the settings say.",
         ),
@@ -198,6 +202,21 @@ pub(crate) fn one_of<T: Into<serde_json::Value>>(
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(names))
+}
+
+/// A whole number, or a text.
+pub(crate) fn number_or_text() -> OneOfBuilder {
+    let of = |kind| ObjectBuilder::new().schema_type(kind);
+    OneOfBuilder::new()
+        .item(of(Type::Integer))
+        .item(of(Type::String))
+}
+
+/// A text, or what is more.
+pub(crate) fn text_or<T: PartialSchema>() -> OneOfBuilder {
+    OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::String))
+        .item(T::schema())
 }
 
 /// A list of at least one of these texts.

@@ -27,6 +27,7 @@ use crate::{
     },
     app::App,
 };
+pub(super) use subscription::check_url;
 use subscription::{SubscribeRequest, View, WebhookView};
 
 /// How long the old secret signs too after a rotation, if the call does not say; and at most.

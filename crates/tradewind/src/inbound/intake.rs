@@ -44,6 +44,16 @@ impl Intake {
     }
 
     async fn message(&self, inbound: InboundMessage) -> Result<(), StoreError> {
+        let id = MessageId::derived(&inbound.channel_id().to_string(), &inbound.id_name);
+        self.message_as(id, inbound).await
+    }
+
+    /// Stores a message under this id, whatever the text says that it would be derived from.
+    pub(crate) async fn message_as(
+        &self,
+        id: MessageId,
+        inbound: InboundMessage,
+    ) -> Result<(), StoreError> {
         let channel_id = inbound.channel_id();
         let conversation_id = Conversation::id_of(channel_id, &inbound.contact);
         let idempotency = inbound.key.map(|key| Idempotency {
@@ -59,7 +69,7 @@ impl Intake {
             profile: inbound.profile,
         };
         let message = NewMessage {
-            id: MessageId::derived(&channel_id.to_string(), &inbound.id_name),
+            id,
             conversation_id,
             origin: Origin::Source {
                 channel_id,

@@ -320,6 +320,9 @@ const BEGINNING: &[&str] = &[
     "users.signup",
     "users.login",
     "users.invite",
+    "sources.create",
+    "sources.channels.create",
+    "sources.webhook",
 ];
 const END: &[&str] = &[
     "tags.delete",
@@ -327,6 +330,8 @@ const END: &[&str] = &[
     "webhooks.unsubscribe",
     "webhooks.rotate-secret",
     "channels.disconnect",
+    "sources.channels.disconnect",
+    "sources.delete",
 ];
 
 /// What ids, tokens and URLs of the examples are in truth.
@@ -456,8 +461,9 @@ async fn every_example_is_what_the_server_answers() {
         (first, END.iter().position(is_it).map_or(0, |last| last + 1))
     });
     let hook = ("https://example.com/hook".to_owned(), receiver.url());
+    let actions = ("https://example.com/actions".to_owned(), receiver.url());
     let mut story = Story {
-        truth: HashMap::from([hook]),
+        truth: HashMap::from([hook, actions]),
         tokens: HashMap::new(),
     };
     for operation in operations {
@@ -477,6 +483,7 @@ async fn every_example_is_what_the_server_answers() {
         let token = real["token"].as_str().map(str::to_owned);
         match name {
             "chatplugin.authenticate" => story.tokens.extend(token.map(|token| ("visitor", token))),
+            "sources.create" => story.tokens.extend(token.map(|token| ("source", token))),
             "users.login" => story.tokens.extend(token.map(|token| ("login", token))),
             "webhooks.subscribe" => be_refused(&server, &server.connect_channel().await).await,
             "chatplugin.send" => wait_for_set_aside(&server).await,

@@ -5,6 +5,7 @@
 mod facebook;
 mod google;
 mod instagram;
+mod own;
 mod telegram;
 mod twilio;
 mod whatsapp;

@@ -73,12 +73,17 @@ impl Shared {
             shared(
                 "too_many",
                 vec![ApiError::TooManyRequests { retry_after: 1 }],
-                is_callers,
+                |operation| is_callers(operation) || needs(operation, "source", None),
             ),
             shared(
                 "no_visitor",
                 vec![ApiError::VisitorUnauthorized],
                 |operation| needs(operation, "visitor", None),
+            ),
+            shared(
+                "no_source",
+                vec![ApiError::SourceUnauthorized],
+                |operation| needs(operation, "source", None),
             ),
             shared("not_an_agent", vec![needs_agent], |operation| {
                 needs(operation, "token", Some("agent"))

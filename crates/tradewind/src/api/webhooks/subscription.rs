@@ -93,7 +93,7 @@ impl SubscribeRequest {
         }
         let events = choose("events", self.events, &EventType::ALL, EventType::name)?;
         let senders = choose("senders", self.senders, &SenderType::ALL, SenderType::name)?;
-        check_url(app, &self.url).await?;
+        check_url(app, "url", &self.url).await?;
         Ok(Webhook {
             id: self.id.unwrap_or(Webhook::DEFAULT_ID),
             url: self.url,
@@ -146,8 +146,8 @@ fn choose<T: Copy + PartialEq>(
 
 /// Refuses what could never be delivered to. A name that does not resolve now may do so later; one
 /// that points inside is refused here already, so that who typed it learns of it.
-async fn check_url(app: &App, url: &str) -> Result<(), ApiError> {
-    let refuse = |why: String| ApiError::invalid("url", why);
+pub(in crate::api) async fn check_url(app: &App, field: &str, url: &str) -> Result<(), ApiError> {
+    let refuse = |why: String| ApiError::invalid(field, why);
     let url = app
         .guard
         .parse_url(url)
