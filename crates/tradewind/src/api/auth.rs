@@ -149,8 +149,15 @@ impl FromRequestParts<App> for Connector {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = presented(&parts.headers).ok_or(ApiError::SourceUnauthorized)?;
-        let found = app.store.find_source(token::hash(token)).await?;
-        let own = found.ok_or(ApiError::SourceUnauthorized)?;
+        let hash = token::hash(token);
+        let Some(own) = app.store.find_source(hash).await? else {
+            // Good for something else?
+            return Err(match get_token(app, hash).await {
+                Ok(_) => ApiError::NotASource,
+                Err(ApiError::Unauthorized) => ApiError::SourceUnauthorized,
+                Err(error) => error,
+            });
+        };
         let id = TokenId::derived("source", own.source.name());
         limit(parts, app, id.uuid())?;
         Ok(Self(own))
@@ -186,7 +193,14 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
 
 async fn authorize(parts: &Parts, app: &App, needed: Scope) -> Result<Token, ApiError> {
     let hash = token::hash(presented(&parts.headers).ok_or(ApiError::Unauthorized)?);
-    let token = get_token(app, hash).await?;
+    let token = match get_token(app, hash).await {
+        Err(ApiError::Unauthorized) if app.store.find_source(hash).await?.is_some() => {
+            return Err(ApiError::Forbidden {
+                needed: needed.name(),
+            });
+        }
+        token => token?,
+    };
     limit(parts, app, token.id.uuid())?;
     if token.scope < needed {
         return Err(ApiError::Forbidden {

@@ -38,6 +38,8 @@ pub(crate) enum ApiError {
     ResumeTokenInvalid,
     #[error("this needs a token with the scope {needed}")]
     Forbidden { needed: &'static str },
+    #[error("this needs the token of a source, from sources.create")]
+    NotASource,
     #[error("the e-mail address or the password is wrong")]
     LoginFailed,
     #[error("password: is not your present password")]
@@ -164,7 +166,7 @@ impl ApiError {
             | Self::VisitorUnauthorized
             | Self::ResumeTokenInvalid => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::LoginFailed => (StatusCode::UNAUTHORIZED, "login_failed"),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Forbidden { .. } | Self::NotASource => (StatusCode::FORBIDDEN, "forbidden"),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
             Self::NotLoggedIn => (StatusCode::FORBIDDEN, "login_required"),
             Self::SignupClosed => (StatusCode::FORBIDDEN, "signup_closed"),

@@ -85,6 +85,9 @@ impl Shared {
                 vec![ApiError::SourceUnauthorized],
                 |operation| needs(operation, "source", None),
             ),
+            shared("not_a_source", vec![ApiError::NotASource], |operation| {
+                needs(operation, "source", None)
+            }),
             shared("not_an_agent", vec![needs_agent], |operation| {
                 needs(operation, "token", Some("agent"))
             }),

@@ -136,3 +136,6 @@ async fn name(app: &App, named: Named) -> Result<(), ApiError> {
     app.store.note(named.conversation, note).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

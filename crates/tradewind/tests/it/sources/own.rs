@@ -229,9 +229,14 @@ async fn a_connectors_channels_are_its_own() {
 
     // Each token is for its own doors.
     let strange = own.call("messages.list", json!({})).await;
-    assert_eq!(strange.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(strange.status, StatusCode::FORBIDDEN);
     let admin = own.desk.server.call("sources.channels.list", json!({}));
-    assert_eq!(admin.await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(admin.await.status, StatusCode::FORBIDDEN);
+    let nobody = own
+        .desk
+        .server
+        .call_as("tw_x", "sources.channels.list", json!({}));
+    assert_eq!(nobody.await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
