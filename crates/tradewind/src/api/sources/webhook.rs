@@ -22,12 +22,11 @@ const ITEMS_MAX: usize = 100;
 /// At most 100 of each.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SourceWebhookRequest {
-    #[serde(default)]
-    messages: Vec<MessageItem>,
-    #[serde(default)]
-    metadata: Vec<MetadataItem>,
-    #[serde(default)]
-    receipts: Vec<ReceiptItem>,
+    messages: Option<Vec<MessageItem>>,
+    /// What is known of conversations.
+    metadata: Option<Vec<MetadataItem>>,
+    /// What became of messages that were sent.
+    receipts: Option<Vec<ReceiptItem>>,
 }
 
 /// What a call says, understood as a whole.
@@ -39,10 +38,13 @@ struct Brought {
 
 impl SourceWebhookRequest {
     fn check(self, own: &OwnSource, bytes_max: usize) -> Result<Brought, ApiError> {
+        let posted = self.messages.unwrap_or_default();
+        let known = self.metadata.unwrap_or_default();
+        let told = self.receipts.unwrap_or_default();
         for (field, count) in [
-            ("messages", self.messages.len()),
-            ("metadata", self.metadata.len()),
-            ("receipts", self.receipts.len()),
+            ("messages", posted.len()),
+            ("metadata", known.len()),
+            ("receipts", told.len()),
         ] {
             if count > ITEMS_MAX {
                 let why = format!("must be at most {ITEMS_MAX}");
@@ -50,17 +52,17 @@ impl SourceWebhookRequest {
             }
         }
         let mut messages = Vec::new();
-        for (at, item) in self.messages.into_iter().enumerate() {
+        for (at, item) in posted.into_iter().enumerate() {
             let field = format!("messages[{at}]");
             messages.push(item.check(&field, &own.source, bytes_max)?);
         }
         let mut names = Vec::new();
-        for (at, item) in self.metadata.into_iter().enumerate() {
+        for (at, item) in known.into_iter().enumerate() {
             let field = format!("metadata[{at}]");
             names.extend(item.check(&field, &own.source, &messages)?);
         }
         let mut receipts = Vec::new();
-        for (at, item) in self.receipts.into_iter().enumerate() {
+        for (at, item) in told.into_iter().enumerate() {
             let field = format!("receipts[{at}]");
             receipts.push(Inbound::Receipt(item.check(&field, &own.source)?));
         }
