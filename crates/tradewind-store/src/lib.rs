@@ -84,6 +84,14 @@ pub trait Store:
     /// nothing. It fails for good from pending, or from delivered without a receipt.
     async fn take_receipt(&self, receipt: NewReceipt) -> Result<u64, StoreError>;
 
+    /// Whether the source of this channel calls a message of ours so, of those that it was recorded to have
+    /// taken: what it tells of it as another's is an echo.
+    async fn has_sent(
+        &self,
+        channel: ChannelId,
+        source_message_id: String,
+    ) -> Result<bool, StoreError>;
+
     /// Entries after `after` in log order, at most `limit` (1 to 10,000) and about `weight_max` bytes
     /// of [`tradewind_model::LogEntry::weight`], but at least one if there is one.
     ///

@@ -124,6 +124,14 @@ impl Store for PostgresStore {
         Ok(moved)
     }
 
+    async fn has_sent(
+        &self,
+        channel: ChannelId,
+        source_message_id: String,
+    ) -> Result<bool, StoreError> {
+        on!(self, db => receipt::has_sent(&db, channel, &source_message_id))
+    }
+
     async fn read_log(
         &self,
         after: Sequence,

@@ -135,6 +135,14 @@ impl Store for SqliteStore {
         write!(self, (batch, now) => receipt::take_receipt(batch, now, &receipt))
     }
 
+    async fn has_sent(
+        &self,
+        channel: ChannelId,
+        source_message_id: String,
+    ) -> Result<bool, StoreError> {
+        read!(self, db => receipt::has_sent(db, channel, source_message_id.clone()))
+    }
+
     async fn read_log(
         &self,
         after: Sequence,

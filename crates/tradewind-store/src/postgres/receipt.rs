@@ -1,7 +1,7 @@
 //! What sources tell of messages that they took: a function of the schema.
 
 use tokio_postgres::Client;
-use tradewind_model::{Conversation, Timestamp};
+use tradewind_model::{ChannelId, Conversation, Timestamp};
 
 use super::row::{number, params, text};
 use crate::{NewReceipt, ReceiptKind, ReceiptOf, StoreError, receipt::RECEIPTS_MAX};
@@ -45,4 +45,22 @@ pub(super) async fn take_receipt(
         )
         .await?;
     number(&row, 0)
+}
+
+pub(super) async fn has_sent(
+    db: &Client,
+    channel: ChannelId,
+    id: &str,
+) -> Result<bool, StoreError> {
+    let row = db
+        .query_typed_one(
+            "SELECT cardinality(receipt_rows($1, NULL, $2, NULL, NULL, NULL, $3)) > 0",
+            params![
+                channel.uuid() => UUID,
+                vec![text(id)] => TEXT_ARRAY,
+                i64::from(RECEIPTS_MAX) => INT8,
+            ],
+        )
+        .await?;
+    Ok(row.try_get(0)?)
 }

@@ -119,6 +119,14 @@ fn by_id(db: &Connection, channel: ChannelId, id: MessageId) -> Result<Option<Ou
     Ok(found)
 }
 
+pub(super) fn has_sent(
+    db: &Connection,
+    channel: ChannelId,
+    id: String,
+) -> Result<bool, StoreError> {
+    Ok(!by_source_ids(db, channel, &[id])?.is_empty())
+}
+
 /// Of each id, the newest message of the channel that has it.
 fn by_source_ids(
     db: &Connection,

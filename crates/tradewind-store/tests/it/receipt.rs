@@ -17,6 +17,7 @@ conformance![
     what_is_late_or_repeated_changes_nothing,
     messages_are_found_by_what_their_source_calls_them,
     a_source_id_too_long_to_keep_is_not_kept,
+    what_a_channel_has_sent_is_known_by_what_its_source_calls_it,
     only_messages_of_ours_in_that_channel_have_receipts,
     all_that_was_sent_until_a_time_is_read,
     the_newest_messages_are_looked_at,
@@ -410,4 +411,21 @@ async fn receipts_stay_after_a_restart(mut world: World) {
     assert_eq!(world.log().await, log);
     assert!(!take_one(&world, &site, &message, ReceiptKind::Delivered).await);
     assert!(take_one(&world, &site, &message, ReceiptKind::Read).await);
+}
+
+async fn what_a_channel_has_sent_is_known_by_what_its_source_calls_it(world: World) {
+    let (site, ada) = started(&world).await;
+    let other = world.connect("other").await;
+    let message = world.send(ada, "hi").await;
+    let known = async |channel: &Channel, id: &str| {
+        let known = world.store.has_sent(channel.id, id.to_owned());
+        known.await.unwrap()
+    };
+    assert!(!known(&site, "mid-1").await);
+    let settlement = Settlement::Sent {
+        source_message_id: Some("mid-1".to_owned()),
+    };
+    world.store.settle(message.id, settlement).await.unwrap();
+    assert!(known(&site, "mid-1").await);
+    assert!(!known(&site, "mid-2").await && !known(&other, "mid-1").await);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tradewind_model::{Channel, Clock, Conversation, MessageId};
+use tradewind_model::{Channel, Clock, Conversation, MessageId, SenderType};
 use tradewind_sources::{Inbound, InboundMessage, InboundReceipt, tidy_reason};
 use tradewind_store::{
     Appended, Idempotency, NewMessage, NewReceipt, Origin, ReceiptKind, ReceiptOf, Store,
@@ -55,6 +55,10 @@ impl Intake {
         inbound: InboundMessage,
     ) -> Result<(), StoreError> {
         let channel_id = inbound.channel_id();
+        if self.is_ours(&inbound).await? {
+            self.tally.skip("own_echo");
+            return Ok(());
+        }
         let conversation_id = Conversation::id_of(channel_id, &inbound.contact);
         let idempotency = inbound.key.map(|key| Idempotency {
             scope: format!("source {channel_id}"),
@@ -95,6 +99,16 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Whether what comes as written by somebody on our side is a message that was sent from here.
+    async fn is_ours(&self, inbound: &InboundMessage) -> Result<bool, StoreError> {
+        match &inbound.key {
+            Some(key) if inbound.sender.kind == SenderType::SourceUser => {
+                self.store.has_sent(inbound.channel_id(), key.clone()).await
+            }
+            _ => Ok(false),
+        }
     }
 
     /// A receipt that moves nothing is of a message of somebody else, or late, or comes again.

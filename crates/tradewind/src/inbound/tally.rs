@@ -65,6 +65,10 @@ impl Tally {
         }
     }
 
+    pub(super) fn skip(&self, name: &'static str) {
+        *self.lock().skipped.entry(name).or_default() += 1;
+    }
+
     pub(super) fn refused(&self, path: &'static str, refused: &Refused) {
         let mut counts = self.lock();
         let count = counts.refused.entry(path).or_default();

@@ -435,3 +435,25 @@ async fn receipts_move_a_message_forward_only() {
     // The contact's own message has none.
     assert_eq!(desk.messages(&conversation).await[0].get("receipt"), None);
 }
+
+#[tokio::test]
+async fn an_echo_that_names_no_app_is_known_by_the_messages_id() {
+    let (desk, _) = connected().await;
+    let (conversation, _) = conversation(&desk).await;
+    let reply = desk.answer(&conversation, "hi there").await;
+    desk.message_that(&conversation, &reply["id"], |message| {
+        message["state"] == "delivered"
+    })
+    .await;
+    // The stand-in calls a message by the number of its call.
+    let calls = desk.stand_in.calls();
+    let sent = calls
+        .iter()
+        .position(|call| call.path.ends_with("/me/messages"));
+    let mid = format!("m_sent{}", sent.unwrap() + 1);
+    let echo = json!({"mid": mid, "text": "hi there"});
+    let echo = graph::echo(PAGE, CONTACT, &echo, None, AT);
+    assert_eq!(post(&desk, &echo).await.status, 200);
+    assert_eq!(desk.messages(&conversation).await.len(), 2);
+    assert_eq!(desk.stats().await["skipped"]["own_echo"], 1);
+}
