@@ -64,7 +64,7 @@ fn a_message_that_is_refused_has_failed_for_the_reason_given() {
         "the endpoint answered 404 Not Found"
     );
     let long = format!(r#"{{"error":"{}"}}"#, "ü".repeat(1_000));
-    assert_eq!(reason(400, &long).len(), 500);
+    assert!(reason(400, &long).len() <= 1_024);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tradewind_store::{Note, OwnSource};
 use utoipa::ToSchema;
 
 use crate::{
-    api::{auth::Connector, error::ApiError, extract::Json, view::EmptyObject},
+    api::{auth::Connector, error::ApiError, extract::JsonOrNothing, view::EmptyObject},
     app::App,
 };
 use item::{MessageItem, MetadataItem, Named, ReceiptItem};
@@ -84,7 +84,7 @@ impl SourceWebhookRequest {
     path = "/sources.webhook",
     tag = "sources",
     security(("source" = [])),
-    request_body(content = inline(SourceWebhookRequest), example = json!({
+    request_body(content = inline(Option<SourceWebhookRequest>), example = json!({
         "messages": [{
             "source_message_id": "$143273582443PhrSn",
             "source_conversation_id": "!room:example.org",
@@ -105,7 +105,7 @@ impl SourceWebhookRequest {
 pub(super) async fn webhook(
     Connector(own): Connector,
     State(app): State<App>,
-    Json(request): Json<SourceWebhookRequest>,
+    JsonOrNothing(request): JsonOrNothing<SourceWebhookRequest>,
 ) -> Result<Answer<EmptyObject>, ApiError> {
     let brought = request.check(&own, app.text_bytes_max)?;
     let intake = &app.sources.intake;

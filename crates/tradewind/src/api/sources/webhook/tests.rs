@@ -49,7 +49,7 @@ fn any_json() -> impl Strategy<Value = Value> {
             "text|attachments|postback|payload|type|url|contact|display_name|state|[a-z]{1,4}";
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            btree_map(keys, inner, 0..5).prop_map(|map| Value::from_iter(map)),
+            btree_map(keys, inner, 0..5).prop_map(Value::from_iter),
         ]
     })
 }
@@ -68,6 +68,7 @@ fn good() -> Value {
         "metadata": [{
             "namespace": "conversation",
             "source_id": "room",
+            "source_channel_id": "home",
             "metadata": {"contact": {"first_name": "Ada"}},
         }],
         "receipts": [{
