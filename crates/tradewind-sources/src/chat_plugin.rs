@@ -14,7 +14,7 @@ use sha2::Sha256;
 use tradewind_model::{ChannelId, Message, SessionId, Source, Timestamp};
 use uuid::Uuid;
 
-use crate::{Account, Provider, SendError, Sent};
+use crate::{Account, AskError, Connected, Provider, SendError, Sent, Wish};
 
 /// How long a visitor's token is good for; the page gets a new one with its resume token.
 pub const VISITOR_TOKEN_LIFE: Duration = Duration::from_hours(1);
@@ -34,6 +34,14 @@ impl Provider for ChatPlugin {
 
     fn default_channel_name(&self) -> &'static str {
         "Chat plugin"
+    }
+
+    /// There is nobody to show a token to, so none is kept.
+    async fn connect(&self, wish: Wish) -> Result<Connected, AskError> {
+        Connected::as_wished(Wish {
+            token: None,
+            ..wish
+        })
     }
 
     async fn send(&self, _: &Account, _: &Message) -> Result<Sent, SendError> {

@@ -26,10 +26,16 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// Asks the provider about an account that is to be connected, and makes it send its messages here.
-    /// Done again when a channel is connected anew, so doing it twice must be harmless.
+    /// Asks the provider about an account that is to be connected. Nothing is changed there yet.
     async fn connect(&self, wish: Wish) -> Result<Connected, AskError> {
         Connected::as_wished(wish)
+    }
+
+    /// Makes the provider send the account's messages here, once its channel is known here: what came before
+    /// would be taken for a stranger's. Done again when a channel is connected again, so doing it twice must be
+    /// harmless.
+    async fn subscribe(&self, _: &Account) -> Result<(), AskError> {
+        Ok(())
     }
 
     /// What the owner of a token could connect.

@@ -16,12 +16,18 @@ use axum::{
     http::{StatusCode, request::Parts},
     routing::get,
 };
+use tradewind_delivery::chain::chain;
 use tradewind_sources::{Inlet, Posted, Refused};
+use tradewind_store::StoreError;
 
 use crate::{
     api::{error::ApiError, extract},
     app::App,
 };
+
+/// Longest post of a provider, in bytes, also where the settings allow less: Meta posts up to 3 MB, and would
+/// repeat for ever what is refused.
+const POST_BYTES_MAX: usize = 4 << 20;
 
 /// The routes of these inlets.
 pub(crate) fn router(inlets: &[Arc<dyn Inlet>]) -> Router<App> {
@@ -38,10 +44,15 @@ pub(crate) fn router(inlets: &[Arc<dyn Inlet>]) -> Router<App> {
                                      body: axum::body::Body| {
             receive(&app, &*below, (&parts, &rest), body).await
         };
-        router = router.route(inlet.path(), get(challenge).post(post)).route(
-            &format!("{}/{{*below}}", inlet.path()),
-            axum::routing::post(post_below),
-        );
+        let route = get(challenge).post(post);
+        let path = inlet.path();
+        router = router
+            .route(path, route.clone())
+            .route(&format!("{path}/"), route)
+            .route(
+                &format!("{path}/{{*below}}"),
+                axum::routing::post(post_below),
+            );
     }
     router
 }
@@ -60,7 +71,9 @@ async fn receive(
     (parts, below): (&Parts, &str),
     body: axum::body::Body,
 ) -> Result<StatusCode, ApiError> {
-    let body = extract::read(body, app.body_bytes_max).await?;
+    let tally = &app.sources.tally;
+    let body = extract::read(body, app.body_bytes_max.max(POST_BYTES_MAX)).await;
+    let body = body.inspect_err(|error| tally.refused(inlet.path(), error))?;
     let base = address::public(app, parts);
     let query = parts.uri.path_and_query();
     let url = format!("{base}{}", query.map_or("", |path| path.as_str()));
@@ -74,10 +87,20 @@ async fn receive(
         media: &media,
     };
     let inbound = inlet.receive(&posted).map_err(|refusal| {
-        app.sources.tally.refused(inlet.path(), &refusal);
+        tally.refused(inlet.path(), &refusal);
         refused(&refusal)
     })?;
-    app.sources.intake.take(inbound).await?;
+    // Whatever the reason: the provider is to send it again.
+    app.sources.intake.take(inbound).await.map_err(|error| {
+        if matches!(error, StoreError::NotFound | StoreError::Broken(_)) {
+            tracing::error!(
+                path = inlet.path(),
+                error = chain(&error),
+                "a post could not be stored"
+            );
+        }
+        ApiError::Unavailable(Some(error))
+    })?;
     Ok(StatusCode::OK)
 }
 

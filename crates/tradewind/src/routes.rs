@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tradewind_model::MessageId;
+use tradewind_sources::MEDIA_PATH;
 
 use crate::{
     api::{self, error::ApiError, limit::Remaining},
@@ -77,8 +78,12 @@ impl Routes {
             request.extensions_mut().insert(Arc::clone(&told));
             (Arc::clone(limit), told)
         });
-        let line = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let line = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            (
+                request.method().clone(),
+                logged(request.uri().path()).to_owned(),
+            )
+        });
         let mut response = self.answer_plainly(request).await;
         if let Some((method, path)) = line {
             tracing::debug!(request.id = ?id, http.method = %method, http.path = path, http.status = response.status().as_u16(), "request");
@@ -101,6 +106,15 @@ impl Routes {
             // What it was writing is written or not as a whole.
             Err(_) => ApiError::TooSlow.into_response(),
         }
+    }
+}
+
+/// A path as it is logged. Who has the link of a file has the file.
+fn logged(path: &str) -> &str {
+    if path.starts_with(MEDIA_PATH) {
+        MEDIA_PATH
+    } else {
+        path
     }
 }
 

@@ -10,7 +10,6 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tradewind_model::{AttachmentKind, Message, Source};
 
-use self::account::Page;
 use super::{
     OURS,
     echoes::Echoes,
@@ -53,21 +52,6 @@ impl Pages {
             echoes,
             parts: Parts::default(),
         }
-    }
-
-    /// Makes a page post what happens there.
-    async fn subscribe(&self, page: &Page, token: &SecretString) -> Result<(), AskError> {
-        let call = Call {
-            method: Method::POST,
-            path: &format!("{}/subscribed_apps", page.id),
-            query: &[("subscribed_fields", FIELDS)],
-            body: None,
-        };
-        self.graph
-            .call(token, call)
-            .await
-            .map(|_| ())
-            .map_err(Problem::of_given_token)
     }
 
     /// The name that the contact has in the conversation, for contacts whose profile is not shown.
@@ -152,7 +136,6 @@ impl Provider for Pages {
             .ok_or(AskError::NotFound)?;
         // Without one, the given token is that of the page itself.
         let token = page.token.clone().unwrap_or(token);
-        self.subscribe(&page, &token).await?;
         let shown = match self.network {
             Network::Facebook => page.explored(),
             Network::Instagram => page.linked.ok_or(AskError::NotFound)?,
@@ -163,6 +146,25 @@ impl Provider for Pages {
             image_url: wish.image_url.or(shown.image_url),
             token: Some(token),
         })
+    }
+
+    /// Makes the page post what happens there; of an account at Instagram, the page whose token it has.
+    async fn subscribe(&self, account: &Account) -> Result<(), AskError> {
+        let page = match self.network {
+            Network::Facebook => id(&account.channel.source_channel_id),
+            Network::Instagram => Some("me"),
+        };
+        let (Some(page), Some(token)) = (page, &account.token) else {
+            return Err(AskError::NotFound);
+        };
+        let call = Call {
+            method: Method::POST,
+            path: &format!("{page}/subscribed_apps"),
+            query: &[("subscribed_fields", FIELDS)],
+            body: None,
+        };
+        let subscribed = self.graph.call(token, call).await;
+        subscribed.map(|_| ()).map_err(Problem::of_given_token)
     }
 
     async fn explore(&self, token: &SecretString) -> Result<Vec<Explored>, AskError> {

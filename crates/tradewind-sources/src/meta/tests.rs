@@ -188,14 +188,12 @@ async fn a_page_is_connected_with_its_own_token() {
         Some("https://scontent.example/101.jpg")
     );
     assert_eq!(connected.token.unwrap().expose_secret(), "page-token-101");
-    assert_eq!(
-        meta.calls(),
-        [
-            "GET /oauth/access_token",
-            "GET /101",
-            "POST /101/subscribed_apps"
-        ]
-    );
+    assert_eq!(meta.calls(), ["GET /oauth/access_token", "GET /101"]);
+    // Once its channel is stored.
+    let account = account(&facebook(), "101");
+    let subscribed = meta.provider(&facebook()).subscribe(&account).await;
+    subscribed.unwrap();
+    assert_eq!(meta.calls().last().unwrap(), "POST /101/subscribed_apps");
     let calls = meta.stand_in.calls();
     assert_eq!(calls[0].parameter("grant_type"), Some("fb_exchange_token"));
     assert_eq!(calls[0].parameter("client_id"), Some("1234567890"));
@@ -328,7 +326,13 @@ async fn an_account_at_instagram_is_connected_through_its_page() {
         let image = format!("https://scontent.example/{SHOP}.jpg");
         assert_eq!(connected.image_url, Some(image));
         assert_eq!(connected.token.unwrap().expose_secret(), "page-token-101");
-        assert_eq!(meta.calls().last().unwrap(), "POST /101/subscribed_apps");
+        // The page whose token it is.
+        let account = account(&instagram(), SHOP);
+        let subscribed = meta.provider(&instagram()).subscribe(&account).await;
+        subscribed.unwrap();
+        assert_eq!(meta.calls().last().unwrap(), "POST /me/subscribed_apps");
+        let call = meta.stand_in.calls().pop().unwrap();
+        assert_eq!(call.header("authorization"), Some("Bearer page-token-101"));
     }
     let meta = Meta::start().await;
     let error = meta

@@ -58,22 +58,6 @@ impl Bots {
     }
 
     /// Makes Telegram post what the bot is sent here, and nowhere else any more.
-    async fn set_webhook(
-        &self,
-        token: &SecretString,
-        bot: &str,
-        public_url: &str,
-    ) -> Result<(), AskError> {
-        let base = public_url.trim_end_matches('/');
-        let hook = json!({
-            "url": format!("{base}{PATH}/{bot}"),
-            "secret_token": self.hooks.word(bot),
-            "allowed_updates": UPDATES,
-        });
-        self.api.call(token, "setWebhook", &hook).await?;
-        Ok(())
-    }
-
     /// Sends a part; answers how Telegram calls what it took.
     async fn send_part(
         &self,
@@ -141,9 +125,9 @@ impl Provider for Bots {
             let why = "must be that of a bot, as BotFather gives it: 110201543:AAHdqTcv…";
             return Err(AskError::invalid("token", why));
         }
-        let Some(public_url) = &self.public_url else {
+        if self.public_url.is_none() {
             return Err(AskError::NotConfigured("public_url"));
-        };
+        }
         let bot = self.api.call(&token, "getMe", &json!({})).await;
         let bot = bot.map_err(Problem::of_given_token)?;
         let Some(id) = text(&bot, "id") else {
@@ -154,7 +138,6 @@ impl Provider for Bots {
         if let Some(wished) = &wish.source_channel_id {
             check_id(wished, &id, username.as_deref())?;
         }
-        self.set_webhook(&token, &id, public_url).await?;
         let name = text(&bot, "first_name").or_else(|| username.map(|name| format!("@{name}")));
         Ok(Connected {
             source_channel_id: id,
@@ -162,6 +145,22 @@ impl Provider for Bots {
             image_url: wish.image_url,
             token: Some(token),
         })
+    }
+
+    async fn subscribe(&self, account: &Account) -> Result<(), AskError> {
+        let bot = account.channel.source_channel_id.as_str();
+        let Some(public_url) = &self.public_url else {
+            return Err(AskError::NotConfigured("public_url"));
+        };
+        let token = account.token.as_ref().ok_or(AskError::NotFound)?;
+        let base = public_url.trim_end_matches('/');
+        let hook = json!({
+            "url": format!("{base}{PATH}/{bot}"),
+            "secret_token": self.hooks.word(bot),
+            "allowed_updates": UPDATES,
+        });
+        self.api.call(token, "setWebhook", &hook).await?;
+        Ok(())
     }
 
     async fn disconnect(&self, account: &Account) -> Result<(), AskError> {

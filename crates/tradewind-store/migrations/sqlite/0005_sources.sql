@@ -18,3 +18,6 @@ CREATE TABLE own_source (
     created_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX channel_source ON channel (source);
+
+-- Tokens of channels are sealed from now on. Those of before are not, and no source of that time used them.
+UPDATE channel SET token = NULL;

@@ -146,6 +146,8 @@ pub(super) async fn connect_to(
     let id = Channel::id_of(&source, &asked.source_channel_id);
     let vault = &app.sources.accounts.vault;
     let token = asked.token.map(|token| vault.seal(&id.to_string(), &token));
+    let was_connected = app.store.find_channel(id).await?;
+    let was_connected = was_connected.is_some_and(|channel| channel.connected);
     let channel = Channel {
         id,
         name: asked
@@ -157,7 +159,16 @@ pub(super) async fn connect_to(
         token: token.transpose()?,
         connected: true,
     };
-    Ok(app.store.connect_channel(channel, by).await?)
+    let channel = app.store.connect_channel(channel, by.clone()).await?;
+    // Only now: what comes for a channel that is not known is not kept.
+    let account = app.sources.accounts.open(channel.clone())?;
+    if let Err(error) = provider.subscribe(&account).await {
+        if !was_connected {
+            app.store.disconnect_channel(id, by).await?;
+        }
+        return Err(error.into());
+    }
+    Ok(channel)
 }
 
 /// A text that a channel keeps. One that says nothing is none.

@@ -146,6 +146,8 @@ async fn send(
     let mut asked = vec![conversation.as_str(), content.text.as_str()];
     for attachment in &content.attachments {
         asked.extend([attachment.kind.name(), attachment.url.as_str()]);
+        let more = [&attachment.name, &attachment.mime_type];
+        asked.extend(more.map(|text| text.as_deref().unwrap_or_default()));
     }
     let idempotency = key.of(format_args!("messages.send {author}"), &asked);
     let message = NewMessage {

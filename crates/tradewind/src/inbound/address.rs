@@ -18,10 +18,11 @@ fn told(headers: &HeaderMap, trusted: bool) -> String {
     let text = |name: &str| first(headers, name);
     let forwarded = |name: &str| text(name).filter(|_| trusted);
     let scheme = forwarded("x-forwarded-proto").unwrap_or("http");
+    let scheme = scheme.to_ascii_lowercase();
     let host = forwarded("x-forwarded-host").or_else(|| text(header::HOST.as_str()));
     let host = host.unwrap_or_default();
     match forwarded("x-forwarded-port") {
-        Some(port) if is_other(scheme, port) && !has_port(host) => {
+        Some(port) if is_other(&scheme, port) && !has_port(host) => {
             format!("{scheme}://{host}:{port}")
         }
         _ => format!("{scheme}://{host}"),
@@ -61,7 +62,7 @@ mod tests {
         };
         let behind = [
             ("host", "10.0.0.7:8080"),
-            ("x-forwarded-proto", "https"),
+            ("x-forwarded-proto", "HTTPS"),
             ("x-forwarded-host", "chat.example.com, inner"),
         ];
         assert_eq!(address(true, &behind), "https://chat.example.com");

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use tradewind_model::{Channel, Clock, Conversation, MessageId, SenderType};
 use tradewind_sources::{Inbound, InboundMessage, InboundReceipt, tidy_reason};
 use tradewind_store::{
@@ -13,6 +15,9 @@ use super::{
     profiles::{Known, Profiles},
     tally::Tally,
 };
+
+/// Longest id of a provider's that is kept as it is, in bytes.
+const KEY_BYTES_MAX: usize = 255;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -62,7 +67,7 @@ impl Intake {
         let conversation_id = Conversation::id_of(channel_id, &inbound.contact);
         let idempotency = inbound.key.map(|key| Idempotency {
             scope: format!("source {channel_id}"),
-            key,
+            key: short(key),
             // Whatever is repeated under this key is the same.
             request_hash: [0; 32],
         });
@@ -151,4 +156,13 @@ fn is_storable(message: &InboundMessage) -> bool {
         &message.id_name,
     ];
     ids.into_iter().all(|id| is_plain(id)) && message.key.as_deref().is_none_or(is_plain)
+}
+
+/// A provider's id as it is kept: one that is long, as its hash, because an index has no room for it.
+fn short(key: String) -> String {
+    if key.len() <= KEY_BYTES_MAX {
+        return key;
+    }
+    let digest = Sha256::digest(&key);
+    format!("sha256 {}", URL_SAFE_NO_PAD.encode(digest))
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use tradewind_model::{Source, Timestamp};
-use tradewind_sources::Refused;
 
 /// Channels that are not connected of which it is told.
 const UNKNOWN_CHANNELS_MAX: usize = 1_000;
+/// What is told of such a channel's id, in bytes.
+const SHOWN_BYTES_MAX: usize = 255;
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -69,14 +70,14 @@ impl Tally {
         *self.lock().skipped.entry(name).or_default() += 1;
     }
 
-    pub(super) fn refused(&self, path: &'static str, refused: &Refused) {
+    pub(super) fn refused(&self, path: &'static str, reason: &dyn std::error::Error) {
         let mut counts = self.lock();
         let count = counts.refused.entry(path).or_default();
         *count += 1;
         if *count == 1 {
             tracing::warn!(
                 path,
-                reason = %refused,
+                %reason,
                 "a post of a provider is refused; further ones are only counted (sources.stats)"
             );
         }
@@ -85,6 +86,8 @@ impl Tally {
     /// A message came for a channel that is not connected.
     pub(super) fn unknown(&self, source: &Source, source_channel_id: &str, now: Timestamp) {
         let mut counts = self.lock();
+        let end = source_channel_id.floor_char_boundary(SHOWN_BYTES_MAX);
+        let source_channel_id = &source_channel_id[..end];
         let key = (source.clone(), source_channel_id.to_owned());
         if let Some(known) = counts.unknown.get_mut(&key) {
             known.count += 1;

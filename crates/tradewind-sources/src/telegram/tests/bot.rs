@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tradewind_delivery::attempt::FailureClass;
 use tradewind_model::{
@@ -42,8 +42,15 @@ fn wish(token: &str) -> Wish {
     }
 }
 
+/// Asks, and then subscribes, as it is done when the channel is stored between the two.
 async fn connect(bots: &Bots, wish: Wish) -> Result<Connected, String> {
-    bots.connect(wish).await.map_err(|error| error.to_string())
+    let token = wish.token.clone();
+    let connected = bots.connect(wish).await;
+    let connected = connected.map_err(|error| error.to_string())?;
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
+    let subscribed = bots.subscribe(&account(token)).await;
+    subscribed.map_err(|error| error.to_string())?;
+    Ok(connected)
 }
 
 fn account(token: Option<&str>) -> Account {

@@ -457,3 +457,70 @@ async fn an_echo_that_names_no_app_is_known_by_the_messages_id() {
     assert_eq!(desk.messages(&conversation).await.len(), 2);
     assert_eq!(desk.stats().await["skipped"]["own_echo"], 1);
 }
+
+#[tokio::test]
+async fn a_page_that_cannot_be_subscribed_is_not_connected() {
+    let desk = Desk::open().await;
+    let refusal = graph::refusal(StatusCode::FORBIDDEN, 200, None, "Requires permission");
+    desk.stand_in.refuse("/subscribed_apps", 1, refusal);
+    let page = json!({"source": "facebook", "source_channel_id": PAGE, "token": "user"});
+    let answer = desk.server.call("channels.connect", page).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+    assert!(
+        answer.text.contains("Requires permission"),
+        "{}",
+        answer.text
+    );
+    let list = desk.server.call("channels.list", json!({})).await.ok();
+    assert_eq!(list["data"], json!([]));
+    desk.connect("facebook", PAGE, "user").await;
+    assert_eq!(post(&desk, &hello("m_1", "hello")).await.status, 200);
+    desk.events(1).await;
+}
+
+/// Some providers hand over what has waited at the very moment at which they are told where to.
+#[tokio::test]
+async fn what_comes_while_a_channel_is_subscribed_is_kept() {
+    let desk = Desk::open().await;
+    desk.stand_in.script(Script {
+        path: "/subscribed_apps".to_owned(),
+        times: 1,
+        delay: Duration::from_millis(500),
+        reply: None,
+    });
+    let connecting = desk.connect("facebook", PAGE, "user");
+    let posting = async {
+        desk.calls("/subscribed_apps", 1).await;
+        post(&desk, &hello("m_1", "hello")).await
+    };
+    let (_, answer) = futures_util::future::join(connecting, posting).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(desk.events(1).await[0].text(), "hello");
+}
+
+#[tokio::test]
+async fn a_post_may_be_long_and_ids_too() {
+    let (desk, _) = connected().await;
+    // An id of a provider's that no index has room for, between two others.
+    let numbers: Vec<_> = (0..400).map(|n| (n * 7_919).to_string()).collect();
+    let long = numbers.concat().repeat(2);
+    let texts = [("m_1", "one"), (long.as_str(), "two"), ("m_3", "three")];
+    let nodes: Vec<_> = texts
+        .iter()
+        .map(|(mid, text)| hello(mid, text)["entry"][0]["messaging"][0].clone())
+        .collect();
+    let mut many =
+        json!({"object": "page", "entry": [{"id": PAGE, "time": AT, "messaging": nodes}]});
+    many["entry"][0]["changes"] = "x".repeat(2 << 20).into();
+    for _ in 0..2 {
+        assert_eq!(post(&desk, &many).await.status, 200);
+    }
+    let heard: Vec<_> = desk.events(3).await.iter().map(Delivery::text).collect();
+    assert_eq!(heard, ["one", "two", "three"]);
+    assert_eq!(desk.stats().await["sources"]["facebook"]["repeated"], 3);
+    // The path with a slash at its end is the same.
+    let body = hello("m_4", "four").to_string();
+    let signature = graph::signature(APP_SECRET, body.as_bytes());
+    let headers = [("x-hub-signature-256", signature.as_str())];
+    assert_eq!(desk.post("facebook/", &headers, &body).await.status, 200);
+}
