@@ -9,10 +9,12 @@ use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::{
-    echoes::Echoes, facebook, instagram, json::items, messenger, whatsapp, whatsapp_source,
+use super::{echoes::Echoes, facebook, instagram, messenger, whatsapp, whatsapp_source};
+use crate::{
+    Inbound, Inlet, Posted, Refused,
+    config::MetaConfig,
+    json::{self, items},
 };
-use crate::{Inbound, Inlet, Posted, Refused, config::MetaConfig};
 
 const SIGNATURE: &str = "x-hub-signature-256";
 const SIGNATURE_BYTES: usize = 32;
@@ -76,7 +78,7 @@ impl Inlet for MetaInlet {
 
     fn receive(&self, posted: &Posted<'_>) -> Result<Vec<Inbound>, Refused> {
         self.verify(posted.headers, posted.body)?;
-        let Ok(body) = serde_json::from_slice::<Value>(posted.body) else {
+        let Some(body) = json::posted(posted.body) else {
             return Ok(vec![Inbound::Skipped("unreadable")]);
         };
         let entries = items(&body, "entry");
