@@ -57,13 +57,16 @@ fn a_challenge_is_answered_to_who_knows_our_word() {
     let ask = |query: &str| inlet.challenge(query).unwrap();
     let good = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=our%20word";
     assert_eq!(ask(good), Ok("1158201444".to_owned()));
+    let without_mode = "hub.challenge=1&hub.verify_token=our%20word";
+    assert_eq!(ask(without_mode), Ok("1".to_owned()));
     for bad in [
         "",
         "hub.mode=subscribe&hub.challenge=1&hub.verify_token=our",
         "hub.mode=subscribe&hub.challenge=1&hub.verify_token=our%20word%20",
         "hub.mode=subscribe&hub.challenge=1",
         "hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=our%20word",
-        "hub.challenge=1&hub.verify_token=our%20word",
+        "hub.mode=&hub.challenge=1&hub.verify_token=our%20word",
+        "hub.challenge=1&hub.verify_token=our",
         "hub.mode=subscribe&hub.verify_token=our%20word",
     ] {
         assert_eq!(ask(bad), Err(Refused::Signature), "{bad}");
