@@ -124,7 +124,10 @@ impl Graph {
             let why = "the file is at an address that is not encrypted";
             return Err(AskError::Refused(why.to_owned()));
         }
-        let request = self.client.file(url).bearer_auth(token.expose_secret());
+        let request = self
+            .client
+            .moved_file(url)
+            .bearer_auth(token.expose_secret());
         let opened = self.client.open(request).await;
         let response = opened.map_err(|failure| AskError::Unavailable(failure.detail))?;
         match response.status() {
