@@ -67,9 +67,7 @@ pub struct ApiUrl(String);
 
 /// Without the text: it may hold a password.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "it is not an address such as https://api.example.com, without a name, a password or a query"
-)]
+#[error("must be an address such as https://api.example.com, without a name, password or query")]
 pub struct ApiUrlError;
 
 impl ApiUrl {
