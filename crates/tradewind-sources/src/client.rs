@@ -27,6 +27,7 @@ const WAIT_MAX: Duration = Duration::from_hours(1);
 pub struct Client {
     api: reqwest::Client,
     files: reqwest::Client,
+    moved_files: reqwest::Client,
 }
 
 /// An answer that arrived as a whole.
@@ -47,15 +48,16 @@ impl Client {
                 .connect_timeout(CONNECT_MAX)
                 .user_agent(concat!("Tradewind/", env!("CARGO_PKG_VERSION")))
                 .no_proxy()
-        };
-        Ok(Self {
-            api: builder()
-                .timeout(EXCHANGE_MAX)
+                // An address may hold a token.
+                .referer(false)
                 .redirect(redirect::Policy::none())
-                .build()?,
-            // Without a deadline for the whole: who reads the file bounds that.
-            files: builder()
-                .read_timeout(EXCHANGE_MAX)
+        };
+        // Without a deadline for the whole: who reads the file bounds that.
+        let files = || builder().read_timeout(EXCHANGE_MAX);
+        Ok(Self {
+            api: builder().timeout(EXCHANGE_MAX).build()?,
+            files: files().build()?,
+            moved_files: files()
                 .redirect(redirect::Policy::limited(REDIRECTS_MAX))
                 .build()?,
         })
@@ -66,10 +68,15 @@ impl Client {
         self.api.request(method, url)
     }
 
-    /// A request for a file, to be finished and given to [`Self::open`]. Redirects are followed; what
-    /// authorises the request goes to the first host only.
+    /// A request for a file, to be finished and given to [`Self::open`].
     pub fn file(&self, url: &str) -> RequestBuilder {
         self.files.get(url)
+    }
+
+    /// The same where redirects lead to the file. They are followed; what authorises the request goes to the
+    /// first host only.
+    pub fn moved_file(&self, url: &str) -> RequestBuilder {
+        self.moved_files.get(url)
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
@@ -134,4 +141,37 @@ fn failure(error: &reqwest::Error) -> Failure {
         (FailureClass::Response, "no whole answer of the provider")
     };
     Failure::new(class, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, StatusCode, header};
+    use tradewind_stand_in::{Reply, StandIn};
+
+    use super::Client;
+
+    #[tokio::test]
+    async fn who_is_redirected_to_learns_neither_token_nor_address() {
+        let (from, to) = (
+            StandIn::start().await.unwrap(),
+            StandIn::start().await.unwrap(),
+        );
+        let client = Client::new().unwrap();
+        let url = format!("{}/file/bot1:secret/a.jpg", from.url());
+        let location = HeaderValue::from_str(&format!("{}/a.jpg", to.url())).unwrap();
+        let mut moved = Reply::status(StatusCode::FOUND);
+        moved.headers.insert(header::LOCATION, location);
+        from.refuse("/file", usize::MAX, moved);
+        let open = async |request: reqwest::RequestBuilder| {
+            client.open(request.bearer_auth("a token")).await.unwrap()
+        };
+        assert_eq!(open(client.file(&url)).await.status(), StatusCode::FOUND);
+        assert!(to.calls().is_empty());
+        open(client.moved_file(&url)).await;
+        let calls = to.calls();
+        assert_eq!((from.calls().len(), calls.len()), (2, 1));
+        for name in ["referer", "authorization"] {
+            assert_eq!(calls[0].header(name), None, "{name}");
+        }
+    }
 }

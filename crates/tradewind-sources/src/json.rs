@@ -2,8 +2,12 @@
 //!
 //! And places on earth, which are `geo:` URIs here and two numbers with everybody else.
 
+mod posted;
+
 use serde_json::Value;
 use tradewind_model::Timestamp;
+
+pub(crate) use self::posted::posted;
 
 /// A smaller number is a time in seconds, another in milliseconds: 1973 in milliseconds, the year 5138 in seconds.
 const SECONDS_BELOW: i64 = 100_000_000_000;

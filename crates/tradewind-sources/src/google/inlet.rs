@@ -14,6 +14,7 @@ use tradewind_store::{ReceiptKind, ReceiptOf};
 use super::source;
 use crate::{
     Inbound, InboundMessage, InboundReceipt, Inlet, Posted, Profile, Refused, config::GoogleConfig,
+    json,
 };
 
 const HEADER: &str = "x-goog-signature";
@@ -69,12 +70,10 @@ struct Event<'a> {
 
 fn read(body: &[u8]) -> Vec<Inbound> {
     let skipped = |why| vec![Inbound::Skipped(why)];
-    let Ok(body) = std::str::from_utf8(body) else {
+    let Some(json) = json::posted(body) else {
         return skipped("no json");
     };
-    let Ok(json) = serde_json::from_str::<Value>(body) else {
-        return skipped("no json");
-    };
+    let body = &*String::from_utf8_lossy(body);
     let agent = json["agent"].as_str().and_then(agent);
     let conversation = filled(&json["conversationId"]);
     let (Some(agent), Some(conversation)) = (agent, conversation) else {

@@ -23,7 +23,8 @@ pub(super) struct Graph {
     config: Arc<MetaConfig>,
 }
 
-/// A call. The token goes into a header: addresses are written down by whoever is on the way.
+/// A call. The token goes into a header: addresses are written down by whoever is on the way. Only
+/// [`Graph::long_lived`] cannot do so.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     /// Below the address of the API, without a slash before it.
@@ -88,6 +89,9 @@ impl Graph {
 
     /// Exchanges a token for one that lives longer. That of a page, and that of another app, cannot be
     /// exchanged; nor can any without the app's secret. Then it is the given one.
+    ///
+    /// Both stand in the address, as Meta tells of no other way. It is encrypted on its way, and told to nobody
+    /// when the call fails.
     pub(super) async fn long_lived(&self, token: &SecretString) -> Result<SecretString, AskError> {
         let config = &*self.config;
         let (Some(app_id), Some(secret)) = (&config.app_id, &config.app_secret) else {
@@ -124,7 +128,10 @@ impl Graph {
             let why = "the file is at an address that is not encrypted";
             return Err(AskError::Refused(why.to_owned()));
         }
-        let request = self.client.file(url).bearer_auth(token.expose_secret());
+        let request = self
+            .client
+            .moved_file(url)
+            .bearer_auth(token.expose_secret());
         let opened = self.client.open(request).await;
         let response = opened.map_err(|failure| AskError::Unavailable(failure.detail))?;
         match response.status() {

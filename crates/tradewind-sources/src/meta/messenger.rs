@@ -59,13 +59,17 @@ pub(super) fn read(network: &Network<'_>, entries: &[Value]) -> Vec<Inbound> {
         let account = Account { network, id };
         // What happened while another app had the conversation is in `standby`.
         for list in ["messaging", "standby"] {
-            found.extend(items(entry, list).iter().map(|node| account.read(node)));
+            found.extend(
+                items(entry, list)
+                    .iter()
+                    .flat_map(|node| account.read(node)),
+            );
         }
         for change in items(entry, "changes") {
             // The dashboard's button for a test puts the node of a message here.
-            found.push(match object(change, "value") {
+            found.extend(match object(change, "value") {
                 Some(node) if object(node, "sender").is_some() => account.read(node),
-                _ => Inbound::Skipped("change"),
+                _ => vec![Inbound::Skipped("change")],
             });
         }
     }
@@ -73,18 +77,18 @@ pub(super) fn read(network: &Network<'_>, entries: &[Value]) -> Vec<Inbound> {
 }
 
 impl Account<'_> {
-    fn read(&self, node: &Value) -> Inbound {
+    fn read(&self, node: &Value) -> Vec<Inbound> {
         if let Some(message) = object(node, "message") {
-            self.message(node, message)
+            vec![self.message(node, message)]
         } else if let Some(postback) = object(node, "postback") {
-            self.postback(node, postback)
+            vec![self.postback(node, postback)]
         } else if let Some(delivery) = object(node, "delivery") {
-            self.receipt(node, ReceiptKind::Delivered, delivery)
+            self.receipts(node, &ReceiptKind::Delivered, delivery)
         } else if let Some(read) = object(node, "read") {
-            self.receipt(node, ReceiptKind::Read, read)
+            self.receipts(node, &ReceiptKind::Read, read)
         } else {
             let known = PASSED_OVER.iter().find(|key| node.get(**key).is_some());
-            Inbound::Skipped(known.copied().unwrap_or("not_understood"))
+            vec![Inbound::Skipped(known.copied().unwrap_or("not_understood"))]
         }
     }
 
@@ -164,25 +168,28 @@ impl Account<'_> {
         by_app || by_metadata || app_id.is_none() && self.network.echoes.knows(node)
     }
 
-    /// Messenger names messages, or a time until which all have arrived; Instagram names the last that was read.
-    fn receipt(&self, node: &Value, kind: ReceiptKind, told: &Value) -> Inbound {
+    /// Messenger names messages, and a time until which all have arrived: a receipt that came before we knew
+    /// what it calls a message is made good by a later time. Instagram names the last that was read.
+    fn receipts(&self, node: &Value, kind: &ReceiptKind, told: &Value) -> Vec<Inbound> {
         let mids = items(told, "mids").iter().filter_map(Value::as_str);
         let mut mids: Vec<_> = mids.map(str::to_owned).collect();
         mids.extend(text(told, "mid"));
-        let of = if mids.is_empty() {
-            let (Some(contact), Some(at)) = (party(node, "sender"), time(told, "watermark")) else {
-                return Inbound::Skipped("receipt_of_nothing");
-            };
-            ReceiptOf::Until { contact, at }
-        } else {
-            ReceiptOf::SourceIds(mids)
+        let named = (!mids.is_empty()).then_some(ReceiptOf::SourceIds(mids));
+        let until = party(node, "sender").zip(time(told, "watermark"));
+        let until = until.map(|(contact, at)| ReceiptOf::Until { contact, at });
+        let receipt = |of| {
+            Inbound::Receipt(InboundReceipt {
+                source: self.network.source.clone(),
+                source_channel_id: self.id.clone(),
+                of,
+                kind: kind.clone(),
+            })
         };
-        Inbound::Receipt(InboundReceipt {
-            source: self.network.source.clone(),
-            source_channel_id: self.id.clone(),
-            of,
-            kind,
-        })
+        let found: Vec<_> = named.into_iter().chain(until).map(receipt).collect();
+        if found.is_empty() {
+            return vec![Inbound::Skipped("receipt_of_nothing")];
+        }
+        found
     }
 }
 

@@ -139,7 +139,12 @@ fn parts(message: &Message) -> Vec<Value> {
         }
         part(message, kind, &body)
     });
-    before.into_iter().chain(attached).collect()
+    let mut parts: Vec<_> = before.into_iter().chain(attached).collect();
+    // Its receipts tell it again. Those of another part would speak for all, while some are still to be sent.
+    if let Some(last) = parts.last_mut() {
+        last["biz_opaque_callback_data"] = format!("{OURS}{}", message.id).into();
+    }
+    parts
 }
 
 fn has_caption(attachment: &Attachment) -> bool {
@@ -189,6 +194,5 @@ fn part(message: &Message, kind: &str, body: &Value) -> Value {
         to: contact,
         "type": kind,
         kind: body,
-        "biz_opaque_callback_data": format!("{OURS}{}", message.id),
     })
 }

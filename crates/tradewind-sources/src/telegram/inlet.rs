@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Inbound, InboundMessage, Inlet, MediaLinks, Posted, Profile, Refused,
-    json::{items, object, text, time},
+    json::{self, items, object, text, time},
 };
 
 /// Updates that are no message to the bot, as far as they are known.
@@ -65,9 +65,9 @@ impl Inlet for TelegramInlet {
             channel: Channel::id_of(&source(), id),
             media: posted.media,
         };
-        let inbound = match serde_json::from_slice(posted.body) {
-            Ok(update) => bot.update(&update),
-            Err(_) => Inbound::Skipped("unreadable"),
+        let inbound = match json::posted(posted.body) {
+            Some(update) => bot.update(&update),
+            None => Inbound::Skipped("unreadable"),
         };
         Ok(vec![inbound])
     }

@@ -113,7 +113,7 @@ impl Api {
     pub(super) async fn media(&self, reference: &str) -> Result<Response, AskError> {
         let credentials = self.credentials().map_err(AskError::NotConfigured)?;
         let url = format!("{}{reference}", self.config.api_url.as_str());
-        let request = credentials.sign(self.tools.client.file(&url));
+        let request = credentials.sign(self.tools.client.moved_file(&url));
         let response = self.tools.client.open(request).await;
         let response = response.map_err(|failure| AskError::Unavailable(failure.detail))?;
         let status = response.status();

@@ -95,7 +95,7 @@ impl TwilioInlet {
         let postback = postback(form);
         let label = form.filled("ButtonText").or(form.filled("ListTitle"));
         let nothing = attachments.is_empty() && postback.is_none();
-        let text = match form.filled("Body").or(label).or(form.get("Body")) {
+        let text = match form.filled("Body").or(label) {
             Some(text) => text,
             None if nothing => UNSUPPORTED_TEXT,
             None => "",

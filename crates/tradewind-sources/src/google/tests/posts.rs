@@ -240,6 +240,12 @@ fn what_is_no_message_is_skipped() {
     }
     assert_eq!(signed(b"whatever"), skipped("no json"));
     assert_eq!(signed(b"\xff"), skipped("no json"));
+    let half = event(json!({"message": {"messageId": "1", "text": "a?"}})).to_string();
+    let found = signed(half.replace('?', "\\ud83d").as_bytes());
+    assert!(
+        matches!(&found[..], [Inbound::Message(message)] if message.content.text == "a\u{fffd}"),
+        "{found:?}"
+    );
     assert_eq!(signed(b"[]"), skipped("no conversation"));
 }
 

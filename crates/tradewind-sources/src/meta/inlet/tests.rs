@@ -57,13 +57,16 @@ fn a_challenge_is_answered_to_who_knows_our_word() {
     let ask = |query: &str| inlet.challenge(query).unwrap();
     let good = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=our%20word";
     assert_eq!(ask(good), Ok("1158201444".to_owned()));
+    let without_mode = "hub.challenge=1&hub.verify_token=our%20word";
+    assert_eq!(ask(without_mode), Ok("1".to_owned()));
     for bad in [
         "",
         "hub.mode=subscribe&hub.challenge=1&hub.verify_token=our",
         "hub.mode=subscribe&hub.challenge=1&hub.verify_token=our%20word%20",
         "hub.mode=subscribe&hub.challenge=1",
         "hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=our%20word",
-        "hub.challenge=1&hub.verify_token=our%20word",
+        "hub.mode=&hub.challenge=1&hub.verify_token=our%20word",
+        "hub.challenge=1&hub.verify_token=our",
         "hub.mode=subscribe&hub.verify_token=our%20word",
     ] {
         assert_eq!(ask(bad), Err(Refused::Signature), "{bad}");
@@ -170,6 +173,31 @@ fn what_is_not_understood_is_skipped() {
             "{body}: {found:?}"
         );
     }
+}
+
+#[test]
+fn one_odd_character_costs_nothing_else() {
+    let post = |odd: &str| {
+        let node = |mid: &str, more: &str| {
+            let sent_at = "\"sender\": {\"id\": \"42\"}, \"timestamp\": 1550050753811";
+            format!(r#"{{{sent_at}, "message": {{"mid": "{mid}", "text": "hello", "x": {more}}}}}"#)
+        };
+        let nodes = [node("m_1", odd), node("m_2", "1")].join(",");
+        let body =
+            format!(r#"{{"object": "page", "entry": [{{"id": "101", "messaging": [{nodes}]}}]}}"#);
+        signed(&inlet("/facebook"), body.as_bytes())
+    };
+    for odd in [r#""\ud83d""#, "1e999", &"[".repeat(200)] {
+        let odd = format!("{odd}{}", "]".repeat(odd.matches('[').count()));
+        assert_eq!(messages(&post(&odd)).len(), 2, "{odd}");
+    }
+    let body = graph::text_message("101", "42", "m_1", "h?llo", 1_550_050_753_811).to_string();
+    let body: Vec<_> = body
+        .bytes()
+        .map(|byte| if byte == b'?' { 0xff } else { byte })
+        .collect();
+    let found = signed(&inlet("/facebook"), &body);
+    assert_eq!(messages(&found)[0].content.text, "h\u{fffd}llo");
 }
 
 const KEYS: &str = "id entry messaging standby changes field value metadata phone_number_id sender recipient \

@@ -6,7 +6,7 @@ use tradewind_store::{ReceiptKind, ReceiptOf};
 
 use super::{Network, read};
 use crate::{
-    Inbound, InboundMessage,
+    Inbound, InboundMessage, InboundReceipt,
     meta::{echoes::Echoes, facebook, instagram},
 };
 
@@ -459,39 +459,44 @@ fn receipts_name_messages_or_a_time() {
             "delivery",
             json!({"mids": ["m_1", "m_2"], "watermark": watermark}),
             ReceiptKind::Delivered,
-            ids(&["m_1", "m_2"]),
+            vec![ids(&["m_1", "m_2"]), until.clone()],
         ),
         (
             "delivery",
             json!({"watermark": watermark, "seq": 37}),
             ReceiptKind::Delivered,
-            until.clone(),
+            vec![until.clone()],
         ),
         (
             "delivery",
             json!({"mids": [], "watermark": watermark}),
             ReceiptKind::Delivered,
-            until.clone(),
+            vec![until.clone()],
         ),
         (
             "read",
             json!({"watermark": watermark, "seq": 38}),
             ReceiptKind::Read,
-            until,
+            vec![until],
         ),
         (
             "read",
             json!({"mid": "aWdf"}),
             ReceiptKind::Read,
-            ids(&["aWdf"]),
+            vec![ids(&["aWdf"])],
         ),
     ] {
-        let found = one(&node(key, told));
-        let Inbound::Receipt(receipt) = found else {
-            panic!("{found:?}");
+        let entry = json!([{"id": "1912214878880084", "messaging": [node(key, told)]}]);
+        let receipt = |of| {
+            Inbound::Receipt(InboundReceipt {
+                source: facebook(),
+                source_channel_id: "1912214878880084".to_owned(),
+                of,
+                kind: kind.clone(),
+            })
         };
-        assert_eq!((receipt.kind, receipt.of), (kind, of));
-        assert_eq!(receipt.source_channel_id, "1912214878880084");
+        let expected: Vec<_> = of.into_iter().map(receipt).collect();
+        assert_eq!(page(&entry), expected);
     }
     let nothing = one(&node("delivery", json!({})));
     assert_eq!(nothing, Inbound::Skipped("receipt_of_nothing"));

@@ -83,6 +83,12 @@ fn only_who_was_given_the_word_of_the_bot_is_read() {
     // Not even whether it can be read is told.
     assert_eq!(post(BOT, None, b"no json"), refused);
     assert_eq!(receive(b"no json"), Inbound::Skipped("unreadable"));
+    let half = telegram::message(1_365, PERSON, &json!({"text": "a?"}), AT).to_string();
+    let found = receive(half.replace('?', "\\ud83d").as_bytes());
+    assert!(
+        matches!(&found, Inbound::Message(message) if message.content.text == "a\u{fffd}"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `WhatsApp`: files that only we can get, and receipts that name our own id.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tradewind_model::{ChannelId, MessageId};
-use tradewind_stand_in::graph;
+use tradewind_stand_in::{Call, Script, graph};
 
 use super::{APP_SECRET, Desk, PUBLIC_URL};
 use crate::support::text;
@@ -123,7 +125,7 @@ async fn receipts_find_the_message_by_our_own_id() {
         ("delivered", "read"),
     ] {
         let status = json!({
-            "id": "wamid.of another part",
+            "id": "wamid.not yet known",
             "status": word,
             "timestamp": AT.to_string(),
             "recipient_id": CONTACT,
@@ -133,6 +135,44 @@ async fn receipts_find_the_message_by_our_own_id() {
         let is = |message: &Value| message["receipt"] == expected;
         desk.message_that(&conversation, &reply["id"], is).await;
     }
+}
+
+#[tokio::test]
+async fn a_receipt_of_one_part_does_not_speak_for_the_others() {
+    let desk = connected().await;
+    let conversation = conversation(&desk).await;
+    for delay in [Duration::ZERO, Duration::from_secs(2)] {
+        desk.stand_in.script(Script {
+            path: "/messages".to_owned(),
+            times: 1,
+            delay,
+            reply: None,
+        });
+    }
+    let audio = json!({"type": "audio", "url": "https://example.com/a.ogg"});
+    let message = json!({"text": "listen", "attachments": [audio]});
+    let body = json!({"conversation_id": conversation, "message": message});
+    let reply = desk.server.call("messages.send", body).await.ok();
+    let calls = desk.calls("/messages", 2).await;
+    let data = |call: &Call| call.json()["biz_opaque_callback_data"].clone();
+    let ours = format!("tradewind:{}", text(&reply["id"]));
+    assert_eq!(
+        (data(&calls[0]), data(&calls[1])),
+        (json!(null), json!(ours))
+    );
+    let status = json!({
+        "id": "wamid.of the first",
+        "status": "delivered",
+        "timestamp": AT.to_string(),
+        "recipient_id": CONTACT,
+        "biz_opaque_callback_data": data(&calls[0]),
+    });
+    post(&desk, &graph::whatsapp_status(NUMBER, &status)).await;
+    let is_in = |state: &'static str| move |message: &Value| message["state"] == state;
+    let message = desk.message_that(&conversation, &reply["id"], is_in("pending"));
+    assert_eq!(message.await.get("receipt"), None);
+    desk.message_that(&conversation, &reply["id"], is_in("delivered"))
+        .await;
 }
 
 #[tokio::test]
