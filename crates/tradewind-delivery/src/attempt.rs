@@ -84,6 +84,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The endpoint asks for nothing to be sent to it any more.
     pub gone: bool,
+    /// It speaks of its lane, and not of the endpoint: one account of many has had as much as it may.
+    pub lane_only: bool,
     /// For the operator's eyes.
     pub detail: String,
 }
@@ -95,6 +97,7 @@ impl Failure {
             status: None,
             retry_after: None,
             gone: false,
+            lane_only: false,
             detail: detail.into(),
         }
     }

@@ -4,7 +4,8 @@
 //! Pure, like the lanes that ask it. The one hard idea is whom a failure speaks of. An event that
 //! failed before and fails again says nothing new of its endpoint; an event that fails for the first
 //! time does. So only first failures, one lane after the other with no success between them, back the
-//! endpoint off, and one success of any lane ends that.
+//! endpoint off, and one success of any lane ends that. A failure that says that it speaks of its lane
+//! only is none of the endpoint's.
 
 mod budget;
 mod concurrency;
@@ -203,6 +204,10 @@ impl Health {
                 self.probe_failed(sample.probe, None, now, jitter);
                 None
             }
+            Outcome::Failed(failure) if failure.lane_only => {
+                self.probe_said_nothing(sample.probe, now);
+                None
+            }
             Outcome::Failed(failure) => self.failed(sample, failure, now, jitter),
         }
     }
@@ -297,6 +302,17 @@ impl Health {
         backed_off.probe_at = backed_off
             .probe_at
             .max(asked.unwrap_or(backed_off.probe_at));
+    }
+
+    /// A probe told neither that the endpoint is well nor that it is not: it does not end the outage, and
+    /// the next one, which another lane makes, does not wait for its share of it.
+    fn probe_said_nothing(&mut self, probe: Option<Probe>, now: Timestamp) {
+        if probe == Some(Probe(self.outages))
+            && let Some(backed_off) = &mut self.backed_off
+        {
+            backed_off.probing = backed_off.probing.saturating_sub(1);
+            backed_off.probe_at = backed_off.probe_at.max(later(now, PROBE_WAIT_MIN));
+        }
     }
 
     /// Somebody else's attempt passed at `at`. Answers whether that is news. A probe decides all the same.

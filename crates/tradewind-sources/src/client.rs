@@ -112,11 +112,13 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The failure of a message that may be tried again, in the provider's words.
+    /// The failure of a message that may be tried again, in the provider's words. Providers count what an
+    /// account sends: that one has sent too much says nothing of the others.
     pub fn failure(&self, detail: impl Into<String>) -> Failure {
         Failure {
             status: Some(self.status.as_u16()),
             retry_after: self.retry_after,
+            lane_only: self.status == StatusCode::TOO_MANY_REQUESTS,
             ..Failure::new(FailureClass::Status, detail)
         }
     }

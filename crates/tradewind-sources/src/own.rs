@@ -250,6 +250,8 @@ fn judge(exchange: Exchange) -> Result<Sent, SendError> {
     Err(SendError::Retry(Failure {
         status: Some(reply.status.as_u16()),
         retry_after: reply.retry_after,
+        // Behind one connector there are many accounts.
+        lane_only: reply.status == StatusCode::TOO_MANY_REQUESTS,
         ..Failure::new(FailureClass::Status, reply.describe())
     }))
 }

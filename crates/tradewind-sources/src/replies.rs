@@ -144,6 +144,8 @@ fn unreadable(error: &StoreError) -> SendError {
 fn too_fast(wait: Duration) -> Failure {
     Failure {
         retry_after: Some(wait),
+        // The pace is one channel's; the others have their own.
+        lane_only: true,
         ..Failure::new(
             FailureClass::Status,
             "as many were sent as the provider takes",

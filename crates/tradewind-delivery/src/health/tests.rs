@@ -31,6 +31,16 @@ fn asks(status: u16, wait: Duration) -> Outcome {
     })
 }
 
+/// One account of many is asked to wait.
+fn limited() -> Outcome {
+    Outcome::Failed(Failure {
+        status: Some(429),
+        retry_after: Some(Duration::from_hours(1)),
+        lane_only: true,
+        ..Failure::new(FailureClass::Status, "")
+    })
+}
+
 fn sample(outcome: &Outcome, started_at: i64) -> Sample<'_> {
     Sample {
         outcome,
@@ -89,6 +99,49 @@ fn our_own_trouble_says_nothing_of_the_endpoint() {
         assert_eq!(health.finished(sample(&internal, 0), at(0), 0.0), None);
     }
     assert_eq!(health.backed_off_since(), None);
+}
+
+#[test]
+fn what_speaks_of_its_lane_only_says_nothing_of_the_endpoint() {
+    let mut health = health(64);
+    health.finished(sample(&WELL, 0), at(0), 0.0);
+    let concurrency = health.concurrency();
+    for _ in 0..100 {
+        assert_eq!(health.finished(sample(&limited(), 1), at(1), 0.0), None);
+    }
+    assert_eq!(health.backed_off_since(), None);
+    assert_eq!(health.concurrency(), concurrency);
+    assert!(health.clears_endpoint(at(-1)), "nothing begins to fail");
+    // It neither helps others to back the endpoint off, nor says when that is to be tried again.
+    assert_eq!(fail(&mut health, FAILING_LANES - 1, 2), None);
+    assert_eq!(health.finished(sample(&limited(), 1), at(2), 0.0), None);
+    let turn = fail(&mut health, 1, 3);
+    assert_eq!(turn, Some(Turn::BackedOff { since: at(2) }));
+    assert_eq!(health.probe_due_at(), Some(at(3)));
+    health.finished(sample(&limited(), 1), at(3), 0.0);
+    assert_eq!(health.probe_due_at(), Some(at(3)));
+}
+
+#[test]
+fn a_probe_that_speaks_of_its_lane_only_leaves_the_question_to_the_next() {
+    let mut health = health(64);
+    fail(&mut health, FAILING_LANES, 0);
+    let hour = 3_600 * SECOND;
+    assert_eq!(probe(&mut health, &limited(), hour, 0.0), None);
+    assert_eq!(health.backed_off_since(), Some(at(0)), "nothing passed");
+    assert_eq!(health.probe_due_at(), Some(at(hour + 10)), "nor failed");
+    // One that hangs beside it keeps its place.
+    health.started(at(hour + 10));
+    let second = health.started(at(hour + 2 * SECOND));
+    let outcome = limited();
+    let second = Sample {
+        probe: second,
+        ..sample(&outcome, hour)
+    };
+    health.finished(second, at(hour + 2 * SECOND), 0.0);
+    assert_eq!(health.probe_due_at(), None);
+    let turn = probe(&mut health, &WELL, hour + 4 * SECOND, 0.0);
+    assert!(matches!(turn, Some(Turn::Recovered { .. })), "{turn:?}");
 }
 
 #[test]

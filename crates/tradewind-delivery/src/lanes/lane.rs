@@ -47,6 +47,9 @@ pub(super) struct Held {
     pub(super) failing_since: Timestamp,
     pub(super) error: Option<FailureClass>,
     pub(super) status: Option<NonZero<u16>>,
+    /// The last one spoke of this lane only: no news of the endpoint brings it forward. Not saved; after
+    /// a restart it can come early once.
+    pub(super) lane_only: bool,
     pub(super) due_at: Timestamp,
     /// When it is looked at: when it is due, or before that to see whether it is to be set aside.
     pub(super) wake_at: Timestamp,
@@ -67,6 +70,7 @@ impl Held {
             failing_since: row.failing_since.min(now),
             error,
             status: row.status.and_then(NonZero::new),
+            lane_only: false,
             due_at: row.due_at.min(if waits { latest } else { now }),
             wake_at: now,
             // The most it can be: reading the lane tells, and brings all that its shard had read.
@@ -81,6 +85,12 @@ impl Held {
         self.failing_since = now;
         self.error = None;
         self.status = None;
+        self.lane_only = false;
+    }
+
+    /// Whether it waits for the sake of the endpoint, and so may go on when there is news of that.
+    pub(super) fn waits_for_endpoint(&self) -> bool {
+        self.error != Some(FailureClass::Loop) && !self.lane_only
     }
 
     pub(super) fn row(&self, conversation_id: ConversationId) -> HeldLane {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tradewind_model::{ConversationId, Timestamp};
 
 use super::{Action, Lanes, Limits, Work, is_ours};
-use crate::{attempt::FailureClass, time::later};
+use crate::time::later;
 
 impl Lanes {
     pub(super) fn start_reading(&mut self, now: Timestamp) -> Option<Action> {
@@ -105,13 +105,13 @@ impl Lanes {
         self.reading > 0 || !(self.hungry.is_empty() && self.retrying.is_empty())
     }
 
-    /// The lane whose time comes first, of those that wait for a retry.
+    /// The lane whose time comes first, of those that wait for the endpoint.
     fn first_waiting(&self) -> Option<ConversationId> {
         let lanes = self.due.iter().map(|(_, conversation)| *conversation);
         let mut retries = lanes.filter(|conversation| {
             let lane = self.by_conversation.get(conversation);
             lane.and_then(|lane| lane.held)
-                .is_some_and(|held| held.error != Some(FailureClass::Loop))
+                .is_some_and(|held| held.waits_for_endpoint())
         });
         retries.next()
     }

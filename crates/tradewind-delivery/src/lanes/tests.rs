@@ -1,5 +1,6 @@
 //! The core driven by hand. Random histories are in [`sim`].
 
+mod accounts;
 mod faults;
 mod fixture;
 mod memory;

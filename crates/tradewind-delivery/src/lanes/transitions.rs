@@ -183,6 +183,7 @@ impl Lanes {
         held.attempts = held.attempts.saturating_add(1);
         held.error = Some(failure.class);
         held.status = failure.status.and_then(NonZero::new);
+        held.lane_only = failure.lane_only;
         let wait = schedule::wait(held.attempts, jitter, failure.retry_after);
         held.due_at = later(now, wait);
         self.unsaved.lanes.insert(conversation);
@@ -248,10 +249,7 @@ impl Lanes {
             let lane = self.by_conversation.get(&conversation);
             if let Some(held) = lane.and_then(|lane| lane.held) {
                 let is_of_it = held.failing_since >= since;
-                waiting.push((
-                    conversation,
-                    is_of_it && held.error != Some(FailureClass::Loop),
-                ));
+                waiting.push((conversation, is_of_it && held.waits_for_endpoint()));
             }
         }
         self.forgive(since, now);
@@ -301,6 +299,7 @@ impl Lanes {
             failing_since: now,
             error: None,
             status: None,
+            lane_only: false,
             due_at: now,
             wake_at: now,
             last: last.sequence,

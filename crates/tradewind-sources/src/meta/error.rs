@@ -11,11 +11,14 @@ use crate::{Answer, AskError, SendError};
 
 /// Too many calls, of the app or for the account.
 const LIMITS: [i64; 6] = [4, 17, 32, 341, 613, 130_429];
+/// Those of them that are the app's, and so hold for all its accounts.
+const LIMITS_OF_APP: [i64; 2] = [4, 341];
+/// Too many messages to one contact.
+const PAIR_LIMIT: i64 = 131_056;
 /// Limits of single products of the API.
 const PRODUCT_LIMITS: std::ops::RangeInclusive<i64> = 80_000..=80_014;
-/// What passes by itself: 1 and 2 are faults of Meta's, 1200 is one of sending, 131000 and more of `WhatsApp`,
-/// where 131056 is too many messages to one contact.
-const PASSING: [i64; 8] = [1, 2, 1200, 131_000, 131_016, 131_056, 131_057, 133_004];
+/// What passes by itself: 1 and 2 are faults of Meta's, 1200 is one of sending, 131000 and more of `WhatsApp`.
+const PASSING: [i64; 8] = [1, 2, 1200, 131_000, 131_016, PAIR_LIMIT, 131_057, 133_004];
 /// Of code 1: a permission is missing; an answer to what was sent that is no answer. Trying again would send it
 /// again.
 const LASTING: [i64; 2] = [99, 1_357_046];
@@ -68,6 +71,10 @@ impl Refusal {
         if answer.status.is_client_error() && code.is_some_and(is_limit) {
             // What others say by this status, Meta says by its codes: the account is given too much.
             failure.status = Some(StatusCode::TOO_MANY_REQUESTS.as_u16());
+        }
+        if let Some(code) = code {
+            let is_of_account = failure.lane_only || is_limit(code) || code == PAIR_LIMIT;
+            failure.lane_only = is_of_account && !LIMITS_OF_APP.contains(&code);
         }
         Self {
             meaning,
@@ -275,5 +282,22 @@ mod tests {
             panic!("{error:?}");
         };
         assert_eq!(failure.status, Some(429));
+    }
+
+    #[test]
+    fn a_limit_is_the_accounts_unless_it_is_the_apps() {
+        let lane_only = |status, code| {
+            let error = json!({"message": "x", "code": code});
+            refusal(status, &error).failure.lane_only
+        };
+        for code in [17, 32, 613, 80_007, 130_429, 131_056] {
+            assert!(lane_only(400, code), "{code}");
+        }
+        for code in [1, 2, 4, 341, 131_000] {
+            assert!(!lane_only(400, code), "{code}");
+        }
+        assert!(refusal(429, &Value::Null).failure.lane_only);
+        assert!(!lane_only(429, 4));
+        assert!(!lane_only(503, 2));
     }
 }

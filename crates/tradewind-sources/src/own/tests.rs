@@ -74,6 +74,7 @@ fn what_may_be_better_later_is_tried_again() {
             Err(SendError::Retry(failure)) => {
                 assert_eq!(failure.status, Some(status));
                 assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
+                assert_eq!(failure.lane_only, status == 429);
             }
             other => panic!("{status}: {other:?}"),
         }

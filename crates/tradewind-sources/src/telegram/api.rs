@@ -82,6 +82,8 @@ impl BotApi {
             let detail = format!("answered {status}, not in the way of Telegram");
             Problem::Unreachable(Failure {
                 class: FailureClass::Response,
+                // What is on the way knows no bots.
+                lane_only: false,
                 ..answer.failure(detail)
             })
         })
@@ -132,6 +134,8 @@ impl Refusal {
             failure: Failure {
                 status: Some(code),
                 retry_after: wait.or(answer.retry_after),
+                // A bot, or a chat, has had as much as it may: others go on.
+                lane_only: code == 429 || wait.is_some(),
                 ..Failure::new(FailureClass::Status, reason.clone())
             },
             reason,

@@ -18,6 +18,8 @@ const REASON_CHARS_MAX: usize = 300;
 /// Errors that are over after a while, whatever their status: too many messages to one number, too many calls,
 /// maintenance, and too many messages from one sender of `WhatsApp`.
 const PASSING: [u64; 4] = [14107, 20429, 21730, 63018];
+/// Those of them that say that too much was sent: by one number, or to one.
+const LIMITS: [u64; 3] = [14107, 20429, 63018];
 /// What is said to credentials that are wrong.
 const UNAUTHORIZED: u64 = 20003;
 
@@ -169,7 +171,9 @@ fn refusal(answer: &Answer) -> SendError {
         )
         || code(answer).is_some_and(|code| PASSING.contains(&code));
     if passing {
-        SendError::Retry(answer.failure(reason))
+        let mut failure = answer.failure(reason);
+        failure.lane_only |= code(answer).is_some_and(|code| LIMITS.contains(&code));
+        SendError::Retry(failure)
     } else {
         SendError::Final { reason }
     }

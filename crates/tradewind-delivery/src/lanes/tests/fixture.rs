@@ -1,6 +1,6 @@
 //! Entries, times and outcomes as the tests of the core need them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tradewind_model::{
     Channel, Content, Conversation, ConversationId, DeliveryState, EntryKind, LogEntry, Message,
@@ -24,6 +24,16 @@ pub(super) fn failed_with(status: u16) -> Outcome {
     Outcome::Failed(Failure {
         status: Some(status),
         ..Failure::new(FailureClass::Status, "status")
+    })
+}
+
+/// The account of the lane is asked to wait, and no other.
+pub(super) fn limited(wait: Duration) -> Outcome {
+    Outcome::Failed(Failure {
+        status: Some(429),
+        retry_after: Some(wait),
+        lane_only: true,
+        ..Failure::new(FailureClass::Status, "limited")
     })
 }
 

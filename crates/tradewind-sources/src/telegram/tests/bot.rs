@@ -276,6 +276,7 @@ async fn too_many_messages_wait_as_long_as_telegram_says() {
     };
     assert_eq!(failure.retry_after, Some(Duration::from_secs(35)));
     assert_eq!(failure.status, Some(429));
+    assert!(failure.lane_only, "other bots go on");
     assert_eq!(failure.detail, "Too Many Requests: retry after 35");
     let error = refused(429, "Too Many Requests", json!({"retry_after": u64::MAX})).await;
     let SendError::Retry(failure) = error else {

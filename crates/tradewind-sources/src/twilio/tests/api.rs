@@ -172,6 +172,7 @@ async fn what_is_over_after_a_while_is_tried_again() {
         assert_eq!(failure.status, Some(status.as_u16()));
         assert_eq!(failure.detail, format!("error {code}: {words}"));
         assert_eq!(failure.retry_after.unwrap().as_secs(), 7);
+        assert_eq!(failure.lane_only, code != 20500, "{code}");
     }
     let broken = Reply::status(StatusCode::BAD_GATEWAY);
     world.stand_in.refuse("/Messages.json", 1, broken);

@@ -13,6 +13,8 @@ use crate::support::{
 
 const BOT: &str = "110201543";
 const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+const OTHER_BOT: &str = "220201543";
+const OTHER_TOKEN: &str = "220201543:BBHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
 const PERSON: i64 = 1_111_111;
 const AT: i64 = 1_595_254_688;
 
@@ -118,6 +120,59 @@ async fn an_answer_reaches_the_chat() {
     bot.desk
         .message_that(&conversation, &answer["id"], is_failed)
         .await;
+}
+
+#[tokio::test]
+async fn a_bot_that_has_sent_too_much_holds_up_no_other() {
+    const CHATS: usize = 12;
+    let bot = Bot::connect().await;
+    let desk = &bot.desk;
+    let wish = json!({"source": "telegram", "token": OTHER_TOKEN});
+    let other = desk.server.call("channels.connect", wish).await.ok();
+    let hook = desk.calls("setWebhook", 2).await.remove(1).json();
+    let hello = telegram::text_message(1, PERSON, "hello", AT).to_string();
+    let headers = [(
+        telegram::SECRET_HEADER,
+        hook["secret_token"].as_str().unwrap(),
+    )];
+    let path = format!("telegram/{OTHER_BOT}");
+    let posted = desk.post(&path, &headers, &hello).await;
+    assert_eq!(posted.status, StatusCode::OK);
+
+    let wait = json!({"retry_after": 3_600});
+    let busy = telegram::refusal(429, "Too Many Requests: retry after 3600", &wait);
+    desk.stand_in.refuse(&format!("bot{TOKEN}/"), 1_000, busy);
+    let conversation = |channel: &Value, person: i64| {
+        ConversationId::derived(&text(&channel["id"]), &person.to_string()).to_string()
+    };
+    let mut answers = Vec::new();
+    for (number, person) in (1..).zip(PERSON..).take(CHATS) {
+        let hello = telegram::text_message(number, person, "hello", AT);
+        assert_eq!(bot.post(&hello).await.status, StatusCode::OK);
+        let conversation = conversation(&bot.channel, person);
+        let answer = desk.answer(&conversation, "welcome").await;
+        answers.push((conversation, answer));
+    }
+    let limited = format!("bot{TOKEN}/sendMessage");
+    desk.calls(&limited, CHATS).await;
+
+    let conversation = conversation(&other, PERSON);
+    for words in ["welcome", "to the", "flower shop"] {
+        let answer = desk.answer(&conversation, words).await;
+        let is_delivered = |message: &Value| message["delivery_state"] == "delivered";
+        desk.message_that(&conversation, &answer["id"], is_delivered)
+            .await;
+    }
+    for (conversation, answer) in answers {
+        let is_pending = |message: &Value| message["delivery_state"] == "pending";
+        desk.message_that(&conversation, &answer["id"], is_pending)
+            .await;
+    }
+    assert_eq!(
+        desk.stand_in.calls_to(&limited).len(),
+        CHATS,
+        "it is left alone"
+    );
 }
 
 #[tokio::test]
