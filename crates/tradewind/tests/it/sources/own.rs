@@ -542,7 +542,8 @@ async fn a_connector_that_is_away_holds_up_nobody_else() {
 async fn a_source_that_is_deleted_is_gone_at_once() {
     let own = Own::open().await;
     let conversation = own.converse().await;
-    let away = Reply::status(StatusCode::BAD_GATEWAY);
+    // Not to be tried again before the source is gone.
+    let away = Reply::status(StatusCode::BAD_GATEWAY).with("retry-after", "600");
     own.desk.stand_in.refuse("/own/matrix", 1, away);
     let waiting = own.desk.answer(&conversation, "too late").await;
     own.desk.calls("/own/matrix", 1).await;
