@@ -55,7 +55,7 @@ test("an address with the name of an endpoint opens it", async (t) => {
   for (const part of ["message.text", "agent", "idempotency_key_reused", "Idempotency-Key", "\"pending\""]) {
     assert.ok(text.includes(part), `${part} is missing in ${text}`);
   }
-  await page.locator("nav a", { hasText: "channels.list" }).click();
+  await page.locator("nav").getByRole("link", { name: "channels.list", exact: true }).click();
   await page.locator("[id='channels.list'][open]").waitFor();
 });
 
