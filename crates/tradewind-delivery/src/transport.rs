@@ -135,6 +135,14 @@ impl Transport {
         })
     }
 
+    /// The same, with the same connections, that keeps so much of a response body.
+    #[must_use]
+    pub fn keeping(&self, bytes: usize) -> Self {
+        let mut other = self.clone();
+        other.limits.response_kept_max = bytes;
+        other
+    }
+
     pub fn guard(&self) -> &Guard {
         self.connector.guard()
     }

@@ -26,6 +26,14 @@ impl Source {
         }
     }
 
+    /// The source of a name that is written in the program, and so follows the rules.
+    pub fn named(name: &'static str) -> Self {
+        match Self::parse(name) {
+            Ok(source) => source,
+            Err(SourceNameError) => unreachable!("the name follows the rules of names"),
+        }
+    }
+
     pub fn name(&self) -> &str {
         &self.0
     }

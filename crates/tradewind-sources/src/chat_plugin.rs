@@ -50,10 +50,7 @@ impl Provider for ChatPlugin {
 }
 
 pub fn source() -> Source {
-    match Source::parse("chat_plugin") {
-        Ok(source) => source,
-        Err(_) => unreachable!("the name follows the rules of names"),
-    }
+    Source::named("chat_plugin")
 }
 
 /// A visitor on a channel.

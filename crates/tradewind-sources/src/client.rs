@@ -25,9 +25,9 @@ const WAIT_MAX: Duration = Duration::from_hours(1);
 /// Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    api: reqwest::Client,
-    files: reqwest::Client,
-    moved_files: reqwest::Client,
+    http: reqwest::Client,
+    /// The one that follows redirects.
+    following: reqwest::Client,
 }
 
 /// An answer that arrived as a whole.
@@ -46,18 +46,16 @@ impl Client {
         let builder = || {
             reqwest::Client::builder()
                 .connect_timeout(CONNECT_MAX)
+                .read_timeout(EXCHANGE_MAX)
                 .user_agent(concat!("Tradewind/", env!("CARGO_PKG_VERSION")))
                 .no_proxy()
                 // An address may hold a token.
                 .referer(false)
                 .redirect(redirect::Policy::none())
         };
-        // Without a deadline for the whole: who reads the file bounds that.
-        let files = || builder().read_timeout(EXCHANGE_MAX);
         Ok(Self {
-            api: builder().timeout(EXCHANGE_MAX).build()?,
-            files: files().build()?,
-            moved_files: files()
+            http: builder().build()?,
+            following: builder()
                 .redirect(redirect::Policy::limited(REDIRECTS_MAX))
                 .build()?,
         })
@@ -65,18 +63,19 @@ impl Client {
 
     /// A request to a provider's API, to be finished and given to [`Self::ask`].
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
-        self.api.request(method, url)
+        self.http.request(method, url).timeout(EXCHANGE_MAX)
     }
 
-    /// A request for a file, to be finished and given to [`Self::open`].
+    /// A request for a file, to be finished and given to [`Self::open`]. It has no deadline for the whole: who
+    /// reads the file bounds that.
     pub fn file(&self, url: &str) -> RequestBuilder {
-        self.files.get(url)
+        self.http.get(url)
     }
 
     /// The same where redirects lead to the file. They are followed; what authorises the request goes to the
     /// first host only.
     pub fn moved_file(&self, url: &str) -> RequestBuilder {
-        self.moved_files.get(url)
+        self.following.get(url)
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
@@ -110,6 +109,12 @@ impl Answer {
     /// The body as a `T`; `None`: it is something else.
     pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Whether its status is one of those that are over after a while.
+    pub fn is_passing(&self) -> bool {
+        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        self.status.is_server_error() || passing.contains(&self.status)
     }
 
     /// The failure of a message that may be tried again, in the provider's words. Providers count what an

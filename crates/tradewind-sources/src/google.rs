@@ -127,21 +127,13 @@ impl Provider for Google {
 }
 
 fn source() -> Source {
-    match Source::parse("google") {
-        Ok(source) => source,
-        Err(_) => unreachable!("the name follows the rules of names"),
-    }
+    Source::named("google")
 }
 
 /// What an answer that is no success means for a message.
 fn refusal(answer: &Answer) -> SendError {
-    let passing = answer.status.is_server_error()
-        || matches!(
-            answer.status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        );
     let reason = reason(answer);
-    if passing {
+    if answer.is_passing() {
         SendError::Retry(answer.failure(reason))
     } else {
         SendError::Final { reason }

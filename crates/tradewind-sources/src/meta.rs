@@ -42,20 +42,13 @@ pub(crate) fn add(sources: &mut Sources, config: &MetaConfig, tools: &Tools) {
 }
 
 fn facebook() -> Source {
-    named("facebook")
+    Source::named("facebook")
 }
 
 fn instagram() -> Source {
-    named("instagram")
+    Source::named("instagram")
 }
 
 fn whatsapp_source() -> Source {
-    named("whatsapp")
-}
-
-fn named(name: &str) -> Source {
-    match Source::parse(name) {
-        Ok(source) => source,
-        Err(_) => unreachable!("the name follows the rules of names"),
-    }
+    Source::named("whatsapp")
 }

@@ -8,7 +8,7 @@ use tradewind_delivery::{
     chain::chain,
     tail::Interest,
 };
-use tradewind_model::{Channel, DeliveryState, EntryKind, LogEntry, Message, MessageId};
+use tradewind_model::{Channel, DeliveryState, EntryKind, LogEntry, Message, MessageId, Source};
 use tradewind_store::{ConsumerId, Settlement, Store, StoreError, Wanted};
 
 use crate::{Account, Provider, SendError, Sent, Vault, VaultError, pacer::Pacer, tidy_reason};
@@ -22,6 +22,8 @@ pub struct Accounts {
 
 pub struct Replies {
     provider: Arc<dyn Provider>,
+    /// The provider's: asked of every entry.
+    source: Source,
     accounts: Accounts,
     pacer: Option<Pacer>,
 }
@@ -42,6 +44,7 @@ impl Replies {
     pub fn new(provider: Arc<dyn Provider>, accounts: Accounts) -> Self {
         Self {
             pacer: provider.pace().and_then(Pacer::new),
+            source: provider.source(),
             provider,
             accounts,
         }
@@ -107,14 +110,14 @@ impl Replies {
         let asks = entry.kind == EntryKind::SendRequested;
         entry
             .message()
-            .filter(|message| asks && message.source == self.provider.source())
+            .filter(|message| asks && message.source == self.source)
     }
 }
 
 #[async_trait]
 impl Consumer for Replies {
     fn id(&self) -> ConsumerId {
-        ConsumerId::Source(self.provider.source())
+        ConsumerId::Source(self.source.clone())
     }
 
     fn interest(&self) -> Interest {

@@ -31,8 +31,5 @@ pub(crate) fn add(sources: &mut Sources, config: &TelegramConfig, tools: &Tools)
 }
 
 fn source() -> Source {
-    match Source::parse("telegram") {
-        Ok(source) => source,
-        Err(_) => unreachable!("the name follows the rules of names"),
-    }
+    Source::named("telegram")
 }

@@ -136,10 +136,7 @@ impl Service {
             Self::Sms => "twilio.sms",
             Self::WhatsApp => "twilio.whatsapp",
         };
-        match Source::parse(name) {
-            Ok(source) => source,
-            Err(_) => unreachable!("the name follows the rules of names"),
-        }
+        Source::named(name)
     }
 
     /// Whether such an address can be a channel. Twilio would not say that it cannot; nothing would ever come.

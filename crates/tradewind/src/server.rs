@@ -75,8 +75,10 @@ impl Server {
 
         let tasks = Tasks::default();
         let guard = Guard::new(&settings.networks());
+        let transport =
+            Transport::new(guard.clone(), settings.transport_limits()).context("no HTTP client")?;
         let sources =
-            SourceParts::open(settings, &guard, (&store, &clock, &*random), &tasks).await?;
+            SourceParts::open(settings, &transport, (&store, &clock, &*random), &tasks).await?;
         let context = Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -84,8 +86,6 @@ impl Server {
             limits: settings.limits(),
             observer,
         };
-        let transport =
-            Transport::new(guard.clone(), settings.transport_limits()).context("no HTTP client")?;
         let dispatcher = start_deliveries(&transport, &sources, context, &tasks);
         let (hub, feed) = Feed::new(dispatcher.tail(), Arc::clone(&store), Arc::clone(&clock));
         tasks.spawn_service("live updates", feed.run(tasks.stop_token()));

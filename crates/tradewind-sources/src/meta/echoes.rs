@@ -1,8 +1,8 @@
 //! Knows the echoes of what was sent from here where Meta does not say whose they are, as at Instagram.
 //!
 //! An echo may come before the call that sent the message is answered. So both count: what is being sent just
-//! now, by its words, and what was taken lately, by its id. It is memory of this process: after a restart, and
-//! on another node, such an echo is a message that somebody else of our side wrote.
+//! now, by its words, and what was taken lately, by its id. It is memory of this process, for the time until the
+//! store knows the id; from then on whoever takes the echo in finds it there, on every node.
 
 use std::{
     collections::{HashSet, VecDeque},

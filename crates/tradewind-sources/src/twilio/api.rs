@@ -164,15 +164,10 @@ fn refusal(answer: &Answer) -> SendError {
     if is_unauthorized(answer) {
         return SendError::TokenRefused { reason };
     }
-    let passing = answer.status.is_server_error()
-        || matches!(
-            answer.status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        )
-        || code(answer).is_some_and(|code| PASSING.contains(&code));
-    if passing {
+    let code = code(answer);
+    if answer.is_passing() || code.is_some_and(|code| PASSING.contains(&code)) {
         let mut failure = answer.failure(reason);
-        failure.lane_only |= code(answer).is_some_and(|code| LIMITS.contains(&code));
+        failure.lane_only |= code.is_some_and(|code| LIMITS.contains(&code));
         SendError::Retry(failure)
     } else {
         SendError::Final { reason }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
-use tradewind_delivery::{
-    guard::Guard,
-    transport::{Transport, TransportLimits},
-};
+use tradewind_delivery::transport::Transport;
 use tradewind_model::{Clock, Random, Timestamp};
 use tradewind_sources::{
     Accounts, Client, HOOK_SECRET_NAME, MEDIA_SECRET_NAME, MediaKey, Sources, Tools,
@@ -42,7 +39,7 @@ impl SourceParts {
     /// The sources that the settings tell of. Contacts are looked up by a task of its own.
     pub(crate) async fn open(
         settings: &Settings,
-        guard: &Guard,
+        transport: &Transport,
         (store, clock, random): (&Arc<dyn Store>, &Arc<dyn Clock>, &dyn Random),
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
@@ -59,12 +56,8 @@ impl SourceParts {
             store: Arc::clone(store),
             vault: secret_key::vault(settings, random)?,
         };
-        let limits = settings.transport_limits();
-        let limits = TransportLimits {
-            response_kept_max: limits.body_bytes_max,
-            ..limits
-        };
-        let transport = Transport::new(guard.clone(), limits).context("no HTTP client")?;
+        // What a connector answers is read as a whole.
+        let transport = transport.keeping(settings.transport_limits().body_bytes_max);
         let own = OwnSources::new(
             &all.providers,
             accounts.clone(),

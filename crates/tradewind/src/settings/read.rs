@@ -106,10 +106,11 @@ pub(super) fn is_setting(name: &str, value: &str) -> anyhow::Result<bool> {
     }
     let mut alone = toml::Table::new();
     set_variable(&mut alone, name, value)?;
-    if FILES
-        .iter()
-        .any(|place| at(&mut alone, *place, "_file").is_some())
-    {
+    let names_file = |(section, key): &(&str, &str)| {
+        let section = section_of(&mut alone, section);
+        section.is_some_and(|section| section.contains_key(&format!("{key}_file")))
+    };
+    if FILES.iter().any(names_file) {
         return Ok(true);
     }
     let unknown = |error: toml::de::Error| error.message().starts_with("unknown field");
@@ -175,8 +176,11 @@ pub(super) fn one_line(error: &toml::de::Error) -> anyhow::Error {
 
 /// Puts what is in the files that `…_file` names where the secrets themselves would be.
 pub(super) fn resolve_files(table: &mut toml::Table) -> anyhow::Result<()> {
-    for place @ (section, key) in FILES {
-        let Some(path) = at(table, place, "_file") else {
+    for (section, key) in FILES {
+        let Some(target) = section_of(table, section) else {
+            continue;
+        };
+        let Some(path) = target.remove(&format!("{key}_file")) else {
             continue;
         };
         let name = match section {
@@ -193,29 +197,18 @@ pub(super) fn resolve_files(table: &mut toml::Table) -> anyhow::Result<()> {
             "{name}: {path} is longer than {SECRET_FILE_MAX} bytes"
         );
         anyhow::ensure!(
-            at(table, place, "").is_none(),
+            !target.contains_key(key),
             "{name}: give the secret or the file, not both"
         );
-        let target = match section {
-            "" => &mut *table,
-            section => match table.get_mut(section).and_then(toml::Value::as_table_mut) {
-                Some(section) => section,
-                None => continue,
-            },
-        };
         target.insert(key.to_owned(), text.trim_end_matches(['\n', '\r']).into());
     }
     Ok(())
 }
 
-/// Takes what stands at a place. With an ending, it is taken away.
-fn at(table: &mut toml::Table, (section, key): (&str, &str), ending: &str) -> Option<toml::Value> {
-    let target = match section {
-        "" => table,
-        section => table.get_mut(section)?.as_table_mut()?,
-    };
-    if ending.is_empty() {
-        return target.get(key).cloned();
+/// The section of this name; without one, the whole.
+fn section_of<'t>(table: &'t mut toml::Table, section: &str) -> Option<&'t mut toml::Table> {
+    match section {
+        "" => Some(table),
+        section => table.get_mut(section)?.as_table_mut(),
     }
-    target.remove(&format!("{key}{ending}"))
 }

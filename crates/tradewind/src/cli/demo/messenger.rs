@@ -46,6 +46,7 @@ const READING: Duration = Duration::from_millis(600);
 #[derive(Clone)]
 pub(super) struct Messenger {
     stand_in: Arc<StandIn>,
+    client: reqwest::Client,
     lines: Arc<Mutex<Lines>>,
     /// Where the server listens.
     base: String,
@@ -69,6 +70,10 @@ impl Messenger {
     pub(super) async fn start() -> anyhow::Result<Self> {
         Ok(Self {
             stand_in: Arc::new(StandIn::start().await.context("no port for Messenger")?),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(super::CALL_MAX)
+                .build()?,
             lines: Arc::default(),
             base: String::new(),
         })
@@ -138,8 +143,8 @@ impl Messenger {
     /// Posts as Meta does.
     async fn post(&self, event: &Value) -> anyhow::Result<()> {
         let body = event.to_string();
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let response = client
+        let response = self
+            .client
             .post(format!("{}/facebook", self.base))
             .header("Content-Type", "application/json")
             .header(
@@ -147,7 +152,6 @@ impl Messenger {
                 graph::signature(APP_SECRET, body.as_bytes()),
             )
             .body(body)
-            .timeout(super::CALL_MAX)
             .send()
             .await?;
         let status = response.status();
