@@ -1,5 +1,7 @@
 //! What both backends cut, bound and write alike.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use tradewind_model::{
     AuditEntry, ChannelId, DeliveryState, LogEntry, Message, Sequence, Source, Timestamp,
@@ -36,7 +38,7 @@ pub(crate) struct Filling {
     limit: usize,
     weight_max: usize,
     weight: usize,
-    entries: Vec<LogEntry>,
+    entries: Vec<Arc<LogEntry>>,
 }
 
 impl Room {
@@ -60,7 +62,8 @@ impl Room {
 
 impl Filling {
     /// `false`: there is no room for it. There always is for the first.
-    pub(crate) fn add(&mut self, entry: LogEntry) -> bool {
+    pub(crate) fn add(&mut self, entry: impl Into<Arc<LogEntry>>) -> bool {
+        let entry = entry.into();
         self.weight = self.weight.saturating_add(entry.weight());
         let is_full = self.entries.len() == self.limit || self.weight > self.weight_max;
         if is_full && !self.entries.is_empty() {

@@ -1,5 +1,7 @@
 //! What both backends make of the range of a replay.
 
+use std::borrow::Borrow;
+
 use tradewind_model::{ConversationId, LogEntry, Sequence, Timestamp};
 
 use crate::{HeldLane, ReplayRange, Wanted};
@@ -35,10 +37,15 @@ impl Lane {
 }
 
 /// How many of `entries` a replay would bring.
-pub(crate) fn count(entries: &[LogEntry], range: &ReplayRange, wanted: &Wanted) -> u64 {
-    let counted = entries
-        .iter()
-        .filter(|entry| range.contains(entry) && wanted.contains(entry));
+pub(crate) fn count<E: Borrow<LogEntry>>(
+    entries: impl IntoIterator<Item = E>,
+    range: &ReplayRange,
+    wanted: &Wanted,
+) -> u64 {
+    let counted = entries.into_iter().filter(|entry| {
+        let entry = entry.borrow();
+        range.contains(entry) && wanted.contains(entry)
+    });
     u64::try_from(counted.count()).unwrap_or(u64::MAX)
 }
 

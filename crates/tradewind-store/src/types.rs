@@ -1,6 +1,6 @@
 //! What goes through the door: arguments and answers of the verbs of [`crate::Store`].
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jiff::SignedDuration;
 use tradewind_model::{
@@ -125,7 +125,8 @@ pub enum Settlement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPage {
-    pub entries: Vec<LogEntry>,
+    /// Shared with who else reads them.
+    pub entries: Vec<Arc<LogEntry>>,
     /// Everything up to here was looked at; the next read goes on after it.
     pub read_to: Sequence,
     /// Whether the read stopped at its limits, so that there may be more right away.

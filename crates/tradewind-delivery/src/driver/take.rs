@@ -156,11 +156,8 @@ impl Driver {
         self.store_pause = Some(Instant::now() + STORE_PAUSE);
     }
 
-    fn wanted(&self, entries: Vec<LogEntry>) -> Vec<Arc<LogEntry>> {
+    fn wanted(&self, mut entries: Vec<Arc<LogEntry>>) -> Vec<Arc<LogEntry>> {
+        entries.retain(|entry| self.consumer.wants(entry));
         entries
-            .into_iter()
-            .filter(|entry| self.consumer.wants(entry))
-            .map(Arc::new)
-            .collect()
     }
 }

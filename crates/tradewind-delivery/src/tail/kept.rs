@@ -48,7 +48,7 @@ impl Kept {
 
     /// Takes what was read after [`Self::read_to`]; answers what there is in it.
     pub(super) fn take(&mut self, page: LogPage) -> Interest {
-        let brought: usize = page.entries.iter().map(LogEntry::weight).sum();
+        let brought: usize = page.entries.iter().map(|entry| entry.weight()).sum();
         let count = page.entries.len();
         while let Some(first) = self.entries.front()
             && (self.entries.len() + count > KEPT_ENTRIES_MAX
@@ -61,7 +61,7 @@ impl Kept {
         let mut kinds = Interest::NOTHING;
         for entry in page.entries {
             kinds = kinds.and(Interest::in_entry(&entry));
-            self.entries.push_back(Arc::new(entry));
+            self.entries.push_back(entry);
         }
         self.weight += brought;
         self.read_to = self.read_to.max(page.read_to);

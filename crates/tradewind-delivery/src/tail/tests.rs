@@ -84,9 +84,11 @@ impl Log {
         let like = |kind: EntryKind| like.iter().find(|entry| entry.kind == kind).unwrap();
         let entries: Vec<_> = rest
             .take(limit)
-            .map(|(kind, sequence)| LogEntry {
-                sequence: Sequence(sequence),
-                ..like(*kind).clone()
+            .map(|(kind, sequence)| {
+                Arc::new(LogEntry {
+                    sequence: Sequence(sequence),
+                    ..like(*kind).clone()
+                })
             })
             .collect();
         let read_to = entries.last().map_or(after, |entry| entry.sequence);
@@ -374,7 +376,7 @@ async fn no_wake_up_is_lost_between_threads() {
                     std::thread::yield_now();
                 }
                 tail.lock().take(LogPage {
-                    entries: vec![entry(sequence, kind, SenderType::SourceContact)],
+                    entries: vec![entry(sequence, kind, SenderType::SourceContact).into()],
                     read_to: Sequence(sequence),
                     more: false,
                 });

@@ -5,9 +5,7 @@
 //! log between is not read at all.
 
 use tokio_postgres::{Client, Row};
-use tradewind_model::{
-    ConversationId, LogEntry, MessageId, ReplayId, Sequence, Timestamp, WebhookId,
-};
+use tradewind_model::{ConversationId, MessageId, ReplayId, Sequence, Timestamp, WebhookId};
 
 use super::{
     consumer,
@@ -29,14 +27,13 @@ pub(super) async fn count_replay(
     range: &ReplayRange,
     wanted: &Wanted,
 ) -> Result<u64, StoreError> {
-    let counts = |entries: &[LogEntry]| range::count(entries, range, wanted);
     let mut count = 0;
     if range.failed {
         let mut before = None;
         loop {
             let page = set_aside::list_set_aside(db, webhook, before, COUNTED.entries).await?;
-            let entries: Vec<_> = page.items.into_iter().map(|item| item.entry).collect();
-            count += counts(&entries);
+            let entries = page.items.into_iter().map(|item| item.entry);
+            count += range::count(entries, range, wanted);
             if page.next.is_none() {
                 return Ok(count);
             }
@@ -52,7 +49,7 @@ pub(super) async fn count_replay(
             Lane::All => log::read_log(db, after, COUNTED).await?,
             Lane::None => return Ok(0),
         };
-        count += counts(&page.entries);
+        count += range::count(page.entries, range, wanted);
         if !page.more {
             return Ok(count);
         }

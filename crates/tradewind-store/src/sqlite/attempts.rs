@@ -40,6 +40,8 @@ use segment::Place;
 const DIRECTORY: &str = "attempts";
 /// How many may wait before the thread is woken early.
 const FULL: usize = ATTEMPT_QUEUE_MAX / 8;
+/// Room for so many is kept while none wait.
+const SPARE_MAX: usize = 2 * FULL;
 /// How long the thread lets records gather, once there is one: each transaction costs as much as ten.
 const GATHER_MAX: Duration = Duration::from_millis(100);
 /// Listings at once: one may read all the files.
@@ -92,7 +94,8 @@ impl Attempts {
             .spawn(move || {
                 let end = End(&told);
                 let mut keeper = Keeper::open(directory, Limits::default(), clock.now());
-                while run(&told, &mut keeper, &*clock) {}
+                let mut spare = Vec::new();
+                while run(&told, &mut keeper, &mut spare, &*clock) {}
                 keeper.close();
                 drop(end);
                 drop(ending);
@@ -201,8 +204,9 @@ impl Shared {
         self.woken.notify_one();
     }
 
-    /// Waits for something to do; `None`: there is nothing more.
-    fn wait(&self) -> Option<(Vec<AttemptRecord>, Vec<Request>)> {
+    /// Waits for something to do, and leaves `spare`, which is empty, for what comes next; `None`: there
+    /// is nothing more.
+    fn wait(&self, spare: Vec<AttemptRecord>) -> Option<(Vec<AttemptRecord>, Vec<Request>)> {
         let idle = |state: &mut State| {
             state.records.is_empty() && state.requests.is_empty() && !state.closed
         };
@@ -214,7 +218,7 @@ impl Shared {
         let waited = self.woken.wait_timeout_while(state, GATHER_MAX, gathering);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let work = (
-            mem::take(&mut state.records),
+            mem::replace(&mut state.records, spare),
             mem::take(&mut state.requests),
         );
         let is_over = state.closed && work.0.is_empty() && work.1.is_empty();
@@ -236,12 +240,22 @@ impl Drop for End<'_> {
     }
 }
 
-/// One round of the thread. Whether there will be another.
-fn run(shared: &Shared, keeper: &mut Keeper, clock: &dyn Clock) -> bool {
-    let Some((records, requests)) = shared.wait() else {
+/// One round of the thread. Whether there will be another. The room that the records took is `spare`
+/// again after it, so that it is not asked for anew, doubling, some ten times a second.
+fn run(
+    shared: &Shared,
+    keeper: &mut Keeper,
+    spare: &mut Vec<AttemptRecord>,
+    clock: &dyn Clock,
+) -> bool {
+    let Some((mut records, requests)) = shared.wait(mem::take(spare)) else {
         return false;
     };
     shared.drop_records(keeper.write(&records, clock.now()));
+    records.clear();
+    if records.capacity() <= SPARE_MAX {
+        *spare = records;
+    }
     for request in requests {
         // Whoever asked and went away does not want to know.
         match request {

@@ -3,7 +3,7 @@
 //! One connection writes, so entries become visible in the order of their sequences and a reader
 //! cannot skip one that commits later.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use tradewind_model::{Channel, ConversationId, EntryKind, LogEntry, MessageId, Sequence, Subject};
@@ -118,7 +118,7 @@ pub(super) fn lane_row(db: &Connection, lane: ConversationId) -> rusqlite::Resul
 
 /// Takes entries as long as there is room. `end` is where the log was read to if all fit.
 pub(super) fn page(
-    found: impl Iterator<Item = rusqlite::Result<LogEntry>>,
+    found: impl Iterator<Item = rusqlite::Result<impl Into<Arc<LogEntry>>>>,
     room: Room,
     end: Sequence,
 ) -> Result<LogPage, StoreError> {

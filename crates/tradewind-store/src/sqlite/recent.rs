@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tradewind_model::{DeliveryState, LogEntry, Message, MessageId, Receipt, Sequence, Subject};
@@ -40,7 +40,7 @@ pub(super) struct Recent(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// All entries that were written after `from`.
-    entries: VecDeque<LogEntry>,
+    entries: VecDeque<Arc<LogEntry>>,
     from: Sequence,
     weight: usize,
     is_closed: bool,
@@ -48,7 +48,7 @@ struct Kept {
 
 impl Recent {
     /// Adds what was committed.
-    pub(super) fn add(&self, written: Vec<LogEntry>) {
+    pub(super) fn add(&self, written: Vec<Arc<LogEntry>>) {
         let mut kept = self.lock();
         if kept.is_closed {
             return;
@@ -92,7 +92,7 @@ impl Recent {
             .binary_search_by_key(&first, |entry| entry.sequence);
         if let Ok(at) = found
             && let Some(entry) = kept.entries.get_mut(at)
-            && let Subject::Message { message, .. } = &mut entry.subject
+            && let Subject::Message { message, .. } = &mut Arc::make_mut(entry).subject
         {
             fate.write_to(message);
         }
@@ -102,8 +102,8 @@ impl Recent {
     /// read.
     pub(super) fn advance(&self, id: MessageId, fate: &Fate) {
         for entry in &mut self.lock().entries {
-            if let Subject::Message { message, .. } = &mut entry.subject
-                && message.id == id
+            if entry.message().is_some_and(|message| message.id == id)
+                && let Subject::Message { message, .. } = &mut Arc::make_mut(entry).subject
             {
                 fate.write_to(message);
             }
@@ -130,6 +130,8 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tradewind_model::{Channel, EntryKind, LogEntry, Sequence, Source, Subject, Timestamp};
 
     use super::{RECENT_MAX, RECENT_WEIGHT_MAX, Recent, Room};
@@ -139,7 +141,7 @@ mod tests {
         weight: usize::MAX,
     };
 
-    fn entries(sequences: std::ops::RangeInclusive<u64>, name_bytes: usize) -> Vec<LogEntry> {
+    fn entries(sequences: std::ops::RangeInclusive<u64>, name_bytes: usize) -> Vec<Arc<LogEntry>> {
         let source = Source::parse("test").unwrap();
         let channel = Channel {
             id: Channel::id_of(&source, "test"),
@@ -150,12 +152,14 @@ mod tests {
             token: None,
             connected: true,
         };
-        let entry = |sequence| LogEntry {
-            sequence: Sequence(sequence),
-            position: 1,
-            kind: EntryKind::ChannelConnected,
-            at: Timestamp::UNIX_EPOCH,
-            subject: Subject::Channel(channel.clone()),
+        let entry = |sequence| {
+            Arc::new(LogEntry {
+                sequence: Sequence(sequence),
+                position: 1,
+                kind: EntryKind::ChannelConnected,
+                at: Timestamp::UNIX_EPOCH,
+                subject: Subject::Channel(channel.clone()),
+            })
         };
         sequences.map(entry).collect()
     }

@@ -5,7 +5,7 @@
 //! log between is not read at all.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tradewind_model::{ConversationId, LogEntry, ReplayId, Sequence, Timestamp, WebhookId};
+use tradewind_model::{ConversationId, ReplayId, Sequence, Timestamp, WebhookId};
 
 use super::{
     consumer, lane,
@@ -25,14 +25,13 @@ pub(super) fn count_replay(
     range: &ReplayRange,
     wanted: &Wanted,
 ) -> Result<u64, StoreError> {
-    let counts = |entries: &[LogEntry]| range::count(entries, range, wanted);
     let mut count = 0;
     if range.failed {
         let mut before = None;
         loop {
             let page = super::set_aside::list_set_aside(db, webhook, before, COUNTED.entries)?;
-            let entries: Vec<_> = page.items.into_iter().map(|item| item.entry).collect();
-            count += counts(&entries);
+            let entries = page.items.into_iter().map(|item| item.entry);
+            count += range::count(entries, range, wanted);
             if page.next.is_none() {
                 return Ok(count);
             }
@@ -48,7 +47,7 @@ pub(super) fn count_replay(
             Lane::All => log::read_log(db, after, COUNTED)?,
             Lane::None => return Ok(0),
         };
-        count += counts(&page.entries);
+        count += range::count(page.entries, range, wanted);
         if !page.more {
             return Ok(count);
         }

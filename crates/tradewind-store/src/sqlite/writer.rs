@@ -65,7 +65,7 @@ pub(super) struct Signals {
 /// The open transaction, and what is to be told once it has committed.
 pub(super) struct Batch<'c> {
     tx: Transaction<'c>,
-    written: RefCell<Vec<LogEntry>>,
+    written: RefCell<Vec<Arc<LogEntry>>>,
     settled: RefCell<Vec<(Sequence, Fate)>>,
     advanced: RefCell<Vec<(MessageId, Fate)>>,
     has_swept: Cell<bool>,
@@ -174,7 +174,7 @@ impl Batch<'_> {
 
     /// Says that the log now ends with `entry`.
     pub(super) fn appended(&self, entry: LogEntry) {
-        self.written.borrow_mut().push(entry);
+        self.written.borrow_mut().push(Arc::new(entry));
     }
 
     /// Says what became of the message whose first entry has this sequence.

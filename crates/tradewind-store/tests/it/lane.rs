@@ -1,6 +1,6 @@
 //! Parts of a long conversation, wherever they begin and end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tradewind_model::{ConversationId, LogEntry, MessageId, Sequence};
@@ -87,7 +87,7 @@ async fn settle(world: &World, id: MessageId) {
 /// log and the first position say; and each message finds its entries.
 pub(crate) async fn every_part_agrees_with_the_whole(world: &World, id: ConversationId) {
     let log = world.whole_log().await;
-    let whole: Vec<LogEntry> = log.into_iter().filter(|e| e.lane() == id).collect();
+    let whole: Vec<Arc<LogEntry>> = log.into_iter().filter(|e| e.lane() == id).collect();
     let head = world.store.head().borrow().0;
     let middle = Sequence(head / 2);
     for place in (0..=head + 1).map(Sequence) {
@@ -119,9 +119,9 @@ pub(crate) async fn every_part_agrees_with_the_whole(world: &World, id: Conversa
         let page = page.unwrap();
         assert_eq!(page.items, messages[n..messages.len().min(n + 5)]);
         assert_eq!(page.total, u64::try_from(messages.len()).unwrap());
-        let of_message = |e: &&LogEntry| e.message().is_some_and(|m| m.id == message.id);
-        let expected: Vec<_> = whole.iter().filter(of_message).cloned().collect();
+        let of_message = |e: &&Arc<LogEntry>| e.message().is_some_and(|m| m.id == message.id);
+        let expected: Vec<_> = whole.iter().filter(of_message).map(|e| &**e).collect();
         let found = world.store.find_entries(message.id).await.unwrap();
-        assert_eq!(found, expected);
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected);
     }
 }

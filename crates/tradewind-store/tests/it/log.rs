@@ -86,7 +86,7 @@ async fn a_read_that_fits_exactly_says_there_is_no_more(world: World) {
 async fn a_read_stops_at_its_weight(world: World) {
     fill(&world, 6).await;
     let all = world.whole_log().await;
-    let three: usize = all[..3].iter().map(LogEntry::weight).sum();
+    let three: usize = all[..3].iter().map(|entry| entry.weight()).sum();
 
     for (weight, count) in [(three, 3), (three + 1, 3), (three - 1, 2)] {
         let page = world
@@ -259,7 +259,7 @@ async fn a_lane_has_the_entries_of_its_conversation(world: World) {
     let (ada, ben) = conversations(&world, 7).await;
     let all = world.log().await;
     for id in [ada, ben] {
-        let of_it = |entry: &&LogEntry| said(entry).conversation_id == id;
+        let of_it = |entry: &&Arc<LogEntry>| said(entry).conversation_id == id;
         let expected: Vec<_> = all.iter().filter(of_it).cloned().collect();
         assert_eq!(world.lane(id).await, expected);
     }

@@ -1,5 +1,7 @@
 //! What people note about conversations, and tags.
 
+use std::sync::Arc;
+
 use tradewind_model::{ConversationId, EntryKind, LogEntry, Sequence, Tag, TagColor, TagId};
 use tradewind_store::{NOTES_MAX, Note, Noted};
 use uuid::Uuid;
@@ -48,7 +50,7 @@ async fn find(world: &World, id: ConversationId) -> tradewind_model::Conversatio
 }
 
 /// Entries of the conversation that say that it changed.
-async fn changes(world: &World) -> Vec<LogEntry> {
+async fn changes(world: &World) -> Vec<Arc<LogEntry>> {
     let mut log = world.whole_log().await;
     log.retain(|entry| entry.kind == EntryKind::ConversationChanged);
     log

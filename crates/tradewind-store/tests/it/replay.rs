@@ -3,7 +3,7 @@
 //! [`brought`] goes over a replay as its driver would, so that what is counted can be held against
 //! what comes.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use tradewind_model::{
     Actor, ConversationId, EntryKind, LogEntry, MessageId, ReplayId, SenderType, Sequence,
@@ -81,7 +81,7 @@ async fn count(world: &World, range: &ReplayRange, wanted: &Wanted) -> u64 {
 }
 
 /// What a replay brings when nothing fails, in the order of the log.
-async fn brought(world: &World, replay: &Replay, wanted: &Wanted) -> Vec<LogEntry> {
+async fn brought(world: &World, replay: &Replay, wanted: &Wanted) -> Vec<Arc<LogEntry>> {
     let store = &world.store;
     let state = world.open_consumer(&ConsumerId::Replay(replay.id)).await;
     let mut entries = Vec::new();

@@ -1,6 +1,6 @@
 //! Entries that a webhook has given up on for now: kept with its progress, listed, and forgotten.
 
-use tradewind_model::{Actor, ConversationId, Sequence};
+use tradewind_model::{Actor, ConversationId, LogEntry, Sequence};
 use tradewind_store::{ConsumerId, Page, Progress, SetAside, SetAsideEntry};
 use uuid::Uuid;
 
@@ -83,7 +83,7 @@ async fn what_is_set_aside_is_listed_with_its_entry(world: World) {
 
     let page = list(&world, None, 10).await;
     let expected = SetAsideEntry {
-        entry: world.log().await[1].clone(),
+        entry: LogEntry::clone(&world.log().await[1]),
         record: refused,
         at: at(100),
     };
@@ -202,7 +202,7 @@ async fn a_fact_about_a_channel_can_be_set_aside(world: World) {
     set_aside(&world, &consumer, vec![aside(lane, Sequence(1))]).await;
     let page = list(&world, None, 10).await;
     assert_eq!(page.items[0].record, aside(lane, Sequence(1)));
-    assert_eq!(page.items[0].entry, world.whole_log().await[0]);
+    assert_eq!(page.items[0].entry, *world.whole_log().await[0]);
 }
 
 async fn an_entry_that_is_not_there_is_passed_over(world: World) {

@@ -30,10 +30,10 @@ use crate::{
 /// All that a store says when it is asked.
 #[derive(Debug, PartialEq)]
 struct Content {
-    log: Vec<LogEntry>,
+    log: Vec<Arc<LogEntry>>,
     conversations: Vec<Conversation>,
     messages: Vec<Vec<Message>>,
-    lanes: Vec<Vec<LogEntry>>,
+    lanes: Vec<Vec<Arc<LogEntry>>>,
     channels: Vec<Channel>,
     webhooks: Vec<(Webhook, u64)>,
     consumers: Vec<ConsumerState>,

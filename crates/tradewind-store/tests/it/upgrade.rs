@@ -333,7 +333,7 @@ async fn facts_and_set_aside_events_are_kept() {
         every_part_agrees_with_the_whole(&world, ada()).await;
         let page = world.store.list_set_aside(webhook_id(1), None, 10);
         let items = page.await.unwrap().items;
-        assert_eq!((items.len(), &items[0].entry), (1, &log[0]));
+        assert_eq!((items.len(), &items[0].entry), (1, &*log[0]));
         world.reopen().await;
     }
     let site = channel("site").id;

@@ -1,6 +1,6 @@
 //! A store with a clock of its own, and short words for what every case needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::task::JoinSet;
@@ -109,14 +109,14 @@ impl World {
     }
 
     /// The entries about messages.
-    pub(crate) async fn log(&self) -> Vec<LogEntry> {
+    pub(crate) async fn log(&self) -> Vec<Arc<LogEntry>> {
         let mut entries = self.whole_log().await;
         entries.retain(|entry| entry.message().is_some());
         entries
     }
 
     /// All entries, those about channels included.
-    pub(crate) async fn whole_log(&self) -> Vec<LogEntry> {
+    pub(crate) async fn whole_log(&self) -> Vec<Arc<LogEntry>> {
         self.read(Sequence::START, 10_000).await.entries
     }
 
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// The whole lane of a conversation.
-    pub(crate) async fn lane(&self, id: ConversationId) -> Vec<LogEntry> {
+    pub(crate) async fn lane(&self, id: ConversationId) -> Vec<Arc<LogEntry>> {
         let end = Sequence(u64::MAX);
         let lane = self
             .store
@@ -275,15 +275,20 @@ pub(crate) fn texts(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(text).collect()
 }
 
-pub(crate) fn sequences(entries: &[LogEntry]) -> Vec<u64> {
-    entries.iter().map(|entry| entry.sequence.0).collect()
+pub(crate) fn sequences(entries: &[impl Borrow<LogEntry>]) -> Vec<u64> {
+    entries
+        .iter()
+        .map(Borrow::borrow)
+        .map(|entry: &LogEntry| entry.sequence.0)
+        .collect()
 }
 
 /// The kind and the position of each entry.
-pub(crate) fn kinds(entries: &[LogEntry]) -> Vec<(EntryKind, u64)> {
+pub(crate) fn kinds(entries: &[impl Borrow<LogEntry>]) -> Vec<(EntryKind, u64)> {
     entries
         .iter()
-        .map(|entry| (entry.kind, entry.position))
+        .map(Borrow::borrow)
+        .map(|entry: &LogEntry| (entry.kind, entry.position))
         .collect()
 }
 

@@ -4,7 +4,7 @@
 //! outlives the server's process, and asking again with the same one gives the same events again: what
 //! a client has dealt with is its own to remember. Nothing is kept here about who pulls.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize, Serializer};
@@ -153,7 +153,7 @@ struct EventsView {
 }
 
 /// An event exactly as a webhook gets it.
-struct EventView(LogEntry);
+struct EventView(Arc<LogEntry>);
 
 impl Serialize for EventView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -158,7 +158,7 @@ impl Reader {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
                 self.position = self.position.max(page.read_to);
-                page.entries.into_iter().map(Arc::new).collect()
+                page.entries
             }
             Err(error) => {
                 pause(&error).await;

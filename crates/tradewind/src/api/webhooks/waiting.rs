@@ -125,7 +125,7 @@ fn unread(sequence: Sequence, read_to: Sequence) -> Option<String> {
 /// What an operator knows the entry by: its message.
 async fn name(app: &App, lane: ConversationId, sequence: Sequence) -> Result<String, ApiError> {
     let page = app.store.read_lane(lane, sequence, sequence, 1, 1).await?;
-    let message = page.entries.first().and_then(LogEntry::message);
+    let message = page.entries.first().and_then(|entry| entry.message());
     Ok(message.map_or_else(
         || format!("entry {sequence}"),
         |message| format!("event {}", message.id),

@@ -48,7 +48,7 @@ async fn print_log(
     mut position: tradewind_model::Sequence,
 ) -> tradewind_model::Sequence {
     while let Ok(page) = store.read_log(position, READ_MAX, READ_WEIGHT_MAX).await {
-        page.entries.iter().for_each(print_entry);
+        page.entries.iter().for_each(|entry| print_entry(entry));
         position = page.read_to;
         if !page.more {
             break;
