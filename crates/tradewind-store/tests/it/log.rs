@@ -19,6 +19,7 @@ conformance![
     a_read_takes_one_entry_at_least,
     a_reader_beyond_the_end_stays_where_it_is,
     an_entry_shows_its_message_as_it_is_now,
+    who_still_has_an_entry_does_not_keep_others_from_what_is_new,
     what_was_just_written_reads_as_after_a_restart,
     a_reader_beside_many_writers_skips_nothing,
     what_was_answered_is_read_by_the_next_read,
@@ -128,6 +129,19 @@ async fn an_entry_shows_its_message_as_it_is_now(world: World) {
 
     assert_eq!(said(&log[2]), said(&log[3]));
     assert_ne!(said(&log[2]).state, sent.state);
+}
+
+async fn who_still_has_an_entry_does_not_keep_others_from_what_is_new(world: World) {
+    let (ada, _) = conversations(&world, 2).await;
+    let sent = world.send(ada, "hi").await;
+    let read_before = world.log().await;
+    world.store.settle(sent.id, taken()).await.unwrap();
+
+    let log = world.log().await;
+
+    assert_eq!(said(&read_before[2]), &sent);
+    assert_ne!(said(&log[2]).state, sent.state);
+    assert_eq!(said(&log[2]), said(&log[3]));
 }
 
 async fn what_was_just_written_reads_as_after_a_restart(mut world: World) {

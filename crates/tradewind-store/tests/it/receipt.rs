@@ -14,6 +14,7 @@ conformance![
     a_receipt_moves_a_message_and_says_so,
     a_receipt_of_a_message_that_waits_says_first_that_it_was_sent,
     a_failure_counts_until_the_contact_had_the_message,
+    who_still_has_an_entry_does_not_keep_others_from_its_receipt,
     what_is_late_or_repeated_changes_nothing,
     messages_are_found_by_what_their_source_calls_them,
     a_source_id_too_long_to_keep_is_not_kept,
@@ -152,6 +153,24 @@ async fn a_failure_counts_until_the_contact_had_the_message(world: World) {
         assert!(!take_one(&world, &site, &sent, kind).await);
     }
     assert_eq!(ours(&world, ada).await, expected);
+}
+
+async fn who_still_has_an_entry_does_not_keep_others_from_its_receipt(world: World) {
+    let (site, ada) = started(&world).await;
+    let sent = world.send(ada, "hi").await;
+    world.store.settle(sent.id, taken()).await.unwrap();
+    let read_before = world.lane(ada).await;
+    let log_before = world.log().await;
+    assert!(take_one(&world, &site, &sent, ReceiptKind::Read).await);
+
+    for (before, now) in [
+        (read_before, world.lane(ada).await),
+        (log_before, world.log().await),
+    ] {
+        assert_eq!(said(&before[1]).receipt, None);
+        let receipts = now[1..].iter().map(|entry| said(entry).receipt);
+        assert!(receipts.eq([Some(Receipt::Read); 3]));
+    }
 }
 
 async fn what_is_late_or_repeated_changes_nothing(world: World) {
