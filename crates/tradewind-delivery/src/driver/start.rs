@@ -87,12 +87,7 @@ impl Driver {
         if !part.more {
             self.log_read = LogRead::Ended;
         }
-        let entries = part.entries.into_iter();
-        let entries =
-            entries.filter(|entry| self.due.contains(entry) && self.consumer.wants(entry));
-        self.lanes
-            .extend(entries.collect(), part.read_to, self.now());
-        self.due.passed(part.read_to);
+        self.take_entries(part.entries, part.read_to);
         part.more || part.read_to > after
     }
 

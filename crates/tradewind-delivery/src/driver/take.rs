@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
-use tradewind_model::{LogEntry, Timestamp};
+use tradewind_model::{LogEntry, Sequence, Timestamp};
 use tradewind_store::{LogPage, Progress, StoreError, crash};
 
 use super::{Driver, Ended, Exit, LogRead, STORE_PAUSE};
@@ -32,19 +32,16 @@ impl Driver {
             Ended::LogRead(page) => {
                 // Whether there is more, the tail tells.
                 self.log_read = LogRead::Open;
-                if let Some(mut page) = self.page(page) {
-                    page.entries.retain(|entry| self.due.contains(entry));
-                    let entries = self.wanted(page.entries);
-                    self.lanes.extend(entries, page.read_to, self.now());
-                    self.due.passed(page.read_to);
+                if let Some(page) = self.page(page) {
+                    self.take_entries(page.entries, page.read_to);
                 }
             }
             Ended::LaneRead(conversation, page) => match self.page(page) {
-                Some(page) => {
-                    let entries = self.wanted(page.entries);
+                Some(mut page) => {
+                    page.entries.retain(|entry| self.consumer.wants(entry));
                     let now = self.now();
                     self.lanes
-                        .lane_read(conversation, entries, page.read_to, page.more, now);
+                        .lane_read(conversation, page.entries, page.read_to, page.more, now);
                 }
                 None => self.lanes.lane_read_failed(conversation),
             },
@@ -156,8 +153,10 @@ impl Driver {
         self.store_pause = Some(Instant::now() + STORE_PAUSE);
     }
 
-    fn wanted(&self, mut entries: Vec<Arc<LogEntry>>) -> Vec<Arc<LogEntry>> {
-        entries.retain(|entry| self.consumer.wants(entry));
-        entries
+    /// Takes what the log has next, up to `read_to`, wherever it was read.
+    pub(super) fn take_entries(&mut self, mut entries: Vec<Arc<LogEntry>>, read_to: Sequence) {
+        entries.retain(|entry| self.due.contains(entry) && self.consumer.wants(entry));
+        self.lanes.extend(entries, read_to, self.now());
+        self.due.passed(read_to);
     }
 }

@@ -94,8 +94,8 @@ impl Attempts {
             .spawn(move || {
                 let end = End(&told);
                 let mut keeper = Keeper::open(directory, Limits::default(), clock.now());
-                let mut spare = Vec::new();
-                while run(&told, &mut keeper, &mut spare, &*clock) {}
+                let mut records = Vec::new();
+                while run(&told, &mut keeper, &mut records, &*clock) {}
                 keeper.close();
                 drop(end);
                 drop(ending);
@@ -204,9 +204,9 @@ impl Shared {
         self.woken.notify_one();
     }
 
-    /// Waits for something to do, and leaves `spare`, which is empty, for what comes next; `None`: there
-    /// is nothing more.
-    fn wait(&self, spare: Vec<AttemptRecord>) -> Option<(Vec<AttemptRecord>, Vec<Request>)> {
+    /// Waits for something to do: puts what has come into `records`, whose room is for what comes next.
+    /// `None`: there is nothing more.
+    fn wait(&self, records: &mut Vec<AttemptRecord>) -> Option<Vec<Request>> {
         let idle = |state: &mut State| {
             state.records.is_empty() && state.requests.is_empty() && !state.closed
         };
@@ -217,12 +217,10 @@ impl Shared {
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let waited = self.woken.wait_timeout_while(state, GATHER_MAX, gathering);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let work = (
-            mem::replace(&mut state.records, spare),
-            mem::take(&mut state.requests),
-        );
-        let is_over = state.closed && work.0.is_empty() && work.1.is_empty();
-        (!is_over).then_some(work)
+        mem::swap(&mut state.records, records);
+        let requests = mem::take(&mut state.requests);
+        let is_over = state.closed && records.is_empty() && requests.is_empty();
+        (!is_over).then_some(requests)
     }
 }
 
@@ -240,22 +238,20 @@ impl Drop for End<'_> {
     }
 }
 
-/// One round of the thread. Whether there will be another. The room that the records took is `spare`
-/// again after it, so that it is not asked for anew, doubling, some ten times a second.
+/// One round of the thread. Whether there will be another. `records` is empty before and after; its room
+/// stays, so that it is not asked for anew, doubling, some ten times a second.
 fn run(
     shared: &Shared,
     keeper: &mut Keeper,
-    spare: &mut Vec<AttemptRecord>,
+    records: &mut Vec<AttemptRecord>,
     clock: &dyn Clock,
 ) -> bool {
-    let Some((mut records, requests)) = shared.wait(mem::take(spare)) else {
+    let Some(requests) = shared.wait(records) else {
         return false;
     };
-    shared.drop_records(keeper.write(&records, clock.now()));
+    shared.drop_records(keeper.write(records, clock.now()));
     records.clear();
-    if records.capacity() <= SPARE_MAX {
-        *spare = records;
-    }
+    records.shrink_to(SPARE_MAX);
     for request in requests {
         // Whoever asked and went away does not want to know.
         match request {

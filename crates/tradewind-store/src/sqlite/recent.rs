@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tradewind_model::{DeliveryState, LogEntry, Message, MessageId, Receipt, Sequence, Subject};
+use tradewind_model::{DeliveryState, LogEntry, MessageId, Receipt, Sequence, Subject};
 
 use super::log::page;
 use crate::{LogPage, page::Room};
@@ -23,10 +23,13 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    fn write_to(&self, message: &mut Message) {
-        message.state = self.state;
-        message.receipt = self.receipt;
-        message.failure_reason.clone_from(&self.failure_reason);
+    /// Writes it to the message of an entry, which is copied if somebody else has it.
+    fn write_to(&self, entry: &mut Arc<LogEntry>) {
+        if let Subject::Message { message, .. } = &mut Arc::make_mut(entry).subject {
+            message.state = self.state;
+            message.receipt = self.receipt;
+            message.failure_reason.clone_from(&self.failure_reason);
+        }
     }
 }
 
@@ -92,9 +95,8 @@ impl Recent {
             .binary_search_by_key(&first, |entry| entry.sequence);
         if let Ok(at) = found
             && let Some(entry) = kept.entries.get_mut(at)
-            && let Subject::Message { message, .. } = &mut Arc::make_mut(entry).subject
         {
-            fate.write_to(message);
+            fate.write_to(entry);
         }
     }
 
@@ -102,10 +104,8 @@ impl Recent {
     /// read.
     pub(super) fn advance(&self, id: MessageId, fate: &Fate) {
         for entry in &mut self.lock().entries {
-            if entry.message().is_some_and(|message| message.id == id)
-                && let Subject::Message { message, .. } = &mut Arc::make_mut(entry).subject
-            {
-                fate.write_to(message);
+            if entry.message().is_some_and(|message| message.id == id) {
+                fate.write_to(entry);
             }
         }
     }
